@@ -1,0 +1,105 @@
+# Catfish: `make help` lists what there is to do. Everything that is downloaded or compiled is kept in one cache
+# outside the checkout, by version, so that a second run (and a second checkout) is quick.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+CATFISH_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/catfish
+CLUSTER ?= auto
+NODES ?= 1
+export CATFISH_CACHE
+export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)/model_server:$(CURDIR)
+
+LOCK := $(shell cat requirements/dev.txt requirements/torch.txt | sha256sum | cut -c1-12)
+VENV := $(CATFISH_CACHE)/venv-$(LOCK)
+BIN := $(VENV)/bin
+LOCALCLUSTER := $(PYTHON) -m localcluster
+
+##@ Try it
+
+.PHONY: demo
+demo: ## From nothing to a prediction: cluster, images, operator, model, rollouts (20 min cold, 3 min warm)
+	$(PYTHON) -m demo --provider $(CLUSTER)
+
+.PHONY: cluster
+cluster: ## Start a local Kubernetes cluster (NODES=2 for two nodes, CLUSTER=kind|local|current)
+	$(LOCALCLUSTER) up --provider $(CLUSTER) --nodes $(NODES)
+
+.PHONY: cluster-down
+cluster-down: ## Remove the local cluster; leaves nothing behind
+	$(LOCALCLUSTER) down
+
+.PHONY: cluster-status
+cluster-status: ## Say what of the local cluster is running
+	$(LOCALCLUSTER) status
+
+.PHONY: images
+images: ## Build both images with docker or buildah
+	$(LOCALCLUSTER) build-images
+
+##@ Develop
+
+.PHONY: check
+check: $(VENV)/.installed ## Lint, types and layering: ruff, mypy --strict, import-linter
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: $(VENV)/.installed ## Format the code and fix what can be fixed by itself
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: test-unit
+test-unit: $(VENV)/.installed ## The inner loop: no cluster, seconds
+	$(BIN)/pytest -m "not integration and not e2e" $(PYTEST_ARGS)
+
+.PHONY: test-integration
+test-integration: $(VENV)/.installed ## The operator against a real etcd and kube-apiserver
+	$(BIN)/pytest -m integration $(PYTEST_ARGS)
+
+.PHONY: test-e2e
+test-e2e: $(VENV)/.installed ## Both images on the whole local cluster (root, Linux)
+	$(BIN)/pytest -m e2e $(PYTEST_ARGS)
+
+.PHONY: test
+test: $(VENV)/.installed ## All tests that this machine can run; installs what they need
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+.PHONY: venv
+venv: $(VENV)/.installed ## The virtual environment of the tests, linked as .venv
+	ln -sfn $(VENV) .venv
+
+.PHONY: lock
+lock: $(VENV)/.installed ## Pin the dependencies of pyproject.toml anew, with hashes
+	PATH=$(BIN):$$PATH requirements/lock.sh
+
+# torch first: it is the long part. The lock file then settles the version of everything that it pulled in.
+$(VENV)/.installed: requirements/dev.txt requirements/torch.txt
+	@echo "installing the Python environment into $(VENV) (once; about 5 minutes, 5 GB where torch comes with CUDA)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements/torch.txt
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --requirement requirements/torch.txt
+	touch $@
+
+##@ Measure
+
+.PHONY: bench-settle
+bench-settle: $(VENV)/.installed ## 50 models at once: requests to converge, writes once settled and after a restart
+	$(BIN)/python -m benchmarks.settle
+
+.PHONY: bench-rollout-load
+bench-rollout-load: ## Requests failed while a model is scaled and updated under load (needs `make demo` before)
+	$(PYTHON) -m benchmarks.rollout_load
+
+##@ Help
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "; printf "usage: make TARGET\n"} \
+		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
