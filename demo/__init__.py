@@ -1,0 +1,1 @@
+"""From nothing to a prediction on a real cluster: `python3 -m demo`."""

@@ -1,0 +1,63 @@
+"""`python3 -m demo`: from nothing to a prediction on a real cluster, and on to rollouts under load."""
+
+import argparse
+import os
+import shutil
+import sys
+import time
+
+from demo import cluster, steps, weights
+from demo.kube import ROOT, KubectlFailed
+from demo.report import DemoFailure, Report
+
+
+def main() -> int:
+    """Run all steps; 1 when one of them failed."""
+    parser = argparse.ArgumentParser(prog="python3 -m demo", description=__doc__)
+    parser.add_argument("--provider", default="auto", choices=("auto", "local", "kind", "current"))
+    provider = parser.parse_args().provider
+    os.chdir(ROOT)
+    report = Report()
+    try:
+        run(report, provider)
+    except DemoFailure as error:
+        report.failure(error)
+    except KubectlFailed as error:
+        report.failure(DemoFailure(f"kubectl said: {error}", look="python3 -m localcluster status"))
+    except TimeoutError as error:
+        report.failure(DemoFailure(f"A step took too long: {error}", look="python3 -m localcluster status"))
+    except OSError as error:
+        report.failure(DemoFailure(f"The machine said: {error}", look="python3 -m localcluster status"))
+    except KeyboardInterrupt:
+        report.failure(
+            DemoFailure("Stopped. What runs stays; `make demo` goes on, `make cluster-down` removes it.")
+        )
+        return 130
+    else:
+        return 0
+    return 1
+
+
+def run(report: Report, provider: str) -> None:
+    """The demo from the first step to the last."""
+    started = time.monotonic()
+    if os.geteuid() != 0 and provider in {"auto", "local"} and shutil.which("kind") is None:
+        raise DemoFailure("The local cluster needs root: run `sudo make demo`.")
+    kube = cluster.up(report, provider)
+    weights.provide(report, kube)
+    cluster.install_operator(report, kube)
+    address = steps.apply(report, kube)
+    steps.predict(report, address)
+    steps.scale(report, kube)
+    steps.replace_pod(report, kube, address)
+    steps.roll_out(
+        report, kube, address, "v1 -> v2: only `image` changes, under load", {"image": "catfish-server:v2"}
+    )
+    second = {"weights": {"url": f"{weights.CLUSTER_STORE}/models/catfish-v2.pt"}}
+    steps.roll_out(report, kube, address, "v1 -> v2: only `weights.url` changes, under load", second)
+    steps.second_model(report, kube)
+    steps.farewell(report, kube, address, started)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""From an empty machine to a cluster with both images and the operator; the e2e tests use it too."""
+
+import sys
+from pathlib import Path
+
+from demo import tools
+from demo.kube import Kube, KubectlFailed, find_kubectl, wait_for
+from demo.report import DemoFailure, Report
+
+VERSIONS = ("v1", "v2")
+SERVER_IMAGES = tuple(f"catfish-server:{version}" for version in VERSIONS)
+OPERATOR_IMAGE = "catfish-operator:dev"
+OPERATOR_NAMESPACE = "catfish-system"
+
+
+def running() -> Kube | None:
+    """The cluster, if it answers already."""
+    path = tools.answer("kubeconfig")
+    if not path or not Path(path).exists():
+        return None
+    kube = Kube(kubectl=find_kubectl(tools.cache()), kubeconfig=Path(path))
+    try:
+        kube.run("get", "--raw", "/readyz", timeout=10)
+    except KubectlFailed:
+        return None
+    return kube
+
+
+def up(report: Report, provider: str) -> Kube:
+    """Cluster and images, made where they are missing; images are built while the cluster compiles."""
+    building = tools.start("sh", "-c", _build_command(), name="build-images")
+    try:
+        with report.step("cluster") as step:
+            tools.localcluster("up", "--provider", provider, name="cluster-up").wait(report)
+            kube = running()
+            if kube is None:
+                raise DemoFailure(
+                    "The cluster started, but its API server does not answer.",
+                    look="python3 -m localcluster status",
+                )
+            version = kube.run("version", "--output=yaml")
+            nodes = kube.list("nodes")
+            step.outcome = f"Kubernetes {_server_version(version)}, {len(nodes)} node"
+        with report.step("images") as step:
+            building.wait(report)
+            tools.localcluster("load-image", *SERVER_IMAGES, OPERATOR_IMAGE, name="load-images").wait(report)
+            step.outcome = ", ".join((*SERVER_IMAGES, OPERATOR_IMAGE))
+    finally:
+        building.stop()
+    return kube
+
+
+def install_operator(report: Report, kube: Kube) -> None:
+    """`kubectl apply -k manifests/base`, and wait for the operator."""
+    with report.step("operator: kubectl apply -k manifests/base") as step:
+        kube.run("apply", "-k", "manifests/base")
+        kube.run("wait", "--for=condition=Established", "crd/catfishmodels.catfish.dev", "--timeout=30s")
+        wait_for("the operator to be available", lambda: _available(kube), seconds=120)
+        step.outcome = f"deployment/catfish-operator in {OPERATOR_NAMESPACE}"
+
+
+def _available(kube: Kube) -> bool:
+    found = kube.get("deployment", "catfish-operator", OPERATOR_NAMESPACE)
+    if found is None:
+        return False
+    status = found.get("status", {})
+    wanted = found["spec"].get("replicas", 1)
+    observed = status.get("observedGeneration", 0) >= found["metadata"]["generation"]
+    return bool(observed and status.get("updatedReplicas", 0) == status.get("availableReplicas", 0) == wanted)
+
+
+def _build_command() -> str:
+    """All images one after the other: two builds at once only take turns on two cores."""
+    python = sys.executable
+    builds = [
+        f"{python} -m localcluster build-images --only server --version {version}" for version in VERSIONS
+    ]
+    return " && ".join([*builds, f"{python} -m localcluster build-images --only operator"])
+
+
+def _server_version(text: str) -> str:
+    server = text[text.find("serverVersion") :]
+    for line in server.splitlines():
+        key, _, value = line.strip().partition(": ")
+        if key == "gitVersion":
+            return value.strip('"')
+    return "of an unknown version"

@@ -1,0 +1,97 @@
+"""Runs the repository's own commands with their output in a log file, and says readably when one fails."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from demo.kube import ROOT
+from demo.report import DemoFailure, Report
+
+TELL_EVERY = 30.0
+
+
+def cache() -> Path:
+    """Where everything downloaded or built is kept."""
+    named = os.environ.get("CATFISH_CACHE")
+    return (
+        Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "catfish"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A command under way, and where its output goes."""
+
+    words: tuple[str, ...]
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def wait(self, report: Report) -> str:
+        """Its output, once it ended well. The last line of the log is shown from time to time meanwhile.
+
+        Raises:
+            DemoFailure: it ended badly.
+        """
+        told = time.monotonic()
+        try:
+            while self.process.poll() is None:
+                time.sleep(0.1)
+                if time.monotonic() - told > TELL_EVERY:
+                    told = time.monotonic()
+                    report.detail(self._last_line())
+        finally:
+            self.stop()
+        if self.process.returncode != 0:
+            tail = " / ".join(self.log.read_text(errors="replace").strip().splitlines()[-3:])
+            raise DemoFailure(
+                f"`{' '.join(self.words)}` ended with {self.process.returncode}: {tail}",
+                look=f"less {self.log}",
+            )
+        return self.log.read_text(errors="replace")
+
+    def stop(self) -> None:
+        """End it, if it still runs."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(30)
+
+    def _last_line(self) -> str:
+        lines = [
+            line
+            for line in self.log.read_text(errors="replace").replace("\r", "\n").splitlines()
+            if line.strip()
+        ]
+        return lines[-1][:110] if lines else "…"
+
+
+def start(*words: str, name: str, environment: Mapping[str, str] | None = None) -> Running:
+    """Start a command in the repository's root."""
+    logs = cache() / "demo" / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    log = logs / f"{name}.log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            words,
+            cwd=ROOT,
+            env=os.environ | dict(environment or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+    return Running(words=words, process=process, log=log)
+
+
+def localcluster(*arguments: str, name: str) -> Running:
+    """Start `python3 -m localcluster ARGUMENTS`."""
+    return start(sys.executable, "-m", "localcluster", *arguments, name=name)
+
+
+def answer(*arguments: str) -> str | None:
+    """What `python3 -m localcluster ARGUMENTS` writes to stdout; None if it failed."""
+    words: Sequence[str] = [sys.executable, "-m", "localcluster", *arguments]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,118 @@
+"""The command line: `python3 -m localcluster up|down|status|kubeconfig|kubectl|build-images|load-image`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from localcluster import build, cluster, providers
+from localcluster.errors import LocalClusterError
+from localcluster.progress import Progress
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; a failure is one readable message and exit status 1."""
+    options = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except LocalClusterError as error:
+        print(f"localcluster: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("localcluster: interrupted; run the same command again, or `down`", file=sys.stderr)
+    return 1
+
+
+def _up(options: argparse.Namespace) -> int:
+    provider, reason = providers.chosen(options.provider)
+    print(reason, flush=True)
+    progress = Progress()
+    provider.up(size=options.nodes, progress=progress)
+    providers.remember(options.provider, provider)
+    progress.say(f"     export KUBECONFIG={provider.kubeconfig()}")
+    return 0
+
+
+def _down(options: argparse.Namespace) -> int:
+    providers.remembered().down(purge=options.purge, progress=Progress())
+    providers.forget()
+    return 0
+
+
+def _status(_: argparse.Namespace) -> int:
+    provider = providers.remembered()
+    if not isinstance(provider, providers.Local):
+        print(f"kubeconfig: {provider.kubeconfig()}")
+        return 0
+    running = cluster.current()
+    if running is None:
+        print("no local cluster is up")
+        return 1
+    dead = 0
+    for part, daemon in running.daemons():
+        pid = daemon.pid
+        dead += pid is None
+        print(f"{part:<16} {daemon.name:<24} {f'pid {pid}' if pid else f'dead, see {daemon.log}'}")
+    if dead:
+        print("some of it is dead: `up` repairs it")
+        return 1
+    print(running.plane.kubectl("get", "nodes", "-o", "wide"), end="")
+    print(f"kubeconfig: {running.plane.kubeconfig}")
+    return 0
+
+
+def _kubeconfig(_: argparse.Namespace) -> int:
+    print(providers.remembered().kubeconfig())
+    return 0
+
+
+def _kubectl(options: argparse.Namespace) -> int:
+    words = options.words[1:] if options.words[:1] == ["--"] else options.words
+    program = build.kubectl(lambda line: print(line, file=sys.stderr))
+    environment = {**os.environ, "KUBECONFIG": str(providers.remembered().kubeconfig())}
+    sys.stdout.flush()
+    os.execve(program, ["kubectl", *words], environment)  # noqa: S606 - kubectl takes our place, terminal and all
+
+
+def _build_images(options: argparse.Namespace) -> int:
+    from localcluster import images  # noqa: PLC0415 - the cluster alone does not need the image tools
+
+    images.build([options.only] if options.only else ["server", "operator"], options.version)
+    return 0
+
+
+def _load_image(options: argparse.Namespace) -> int:
+    progress = Progress()
+    with progress.step("load images"):
+        providers.remembered().load(options.names)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="localcluster", description="A real Kubernetes on this machine.")
+    verbs = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def verb(name: str, command: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=text, description=text)
+        added.set_defaults(command=command)
+        return added
+
+    up = verb("up", _up, "start a cluster, or repair the one that is there")
+    up.add_argument("--provider", choices=providers.NAMES, default="auto")
+    up.add_argument("--nodes", type=int, choices=range(1, 10), default=1, metavar="N")
+    down = verb("down", _down, "remove the cluster; its images stay in the cache")
+    down.add_argument("--purge", action="store_true", help="remove the images too")
+    verb("status", _status, "say what is running; exit 1 if something is not")
+    verb("kubeconfig", _kubeconfig, "print the path of the administrator's kubeconfig")
+    kubectl = verb("kubectl", _kubectl, "run kubectl against the cluster: kubectl -- get pods")
+    kubectl.add_argument("words", nargs=argparse.REMAINDER, metavar="-- ARGS")
+    images = verb("build-images", _build_images, "build the images with docker or buildah")
+    images.add_argument("--only", choices=("server", "operator"))
+    images.add_argument("--version", default="v1", help="the server image's tag")
+    load = verb("load-image", _load_image, "give images of this machine to all nodes")
+    load.add_argument("names", nargs="+", metavar="NAME")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,16 @@
+"""Addresses and names of the local cluster. All lie in 198.18.0.0/15, the range for benchmarks (RFC 2544)."""
+
+ALL = "198.18.0.0/15"
+HOST = "198.18.0.1"
+PODS = "198.18.64.0/18"
+SERVICES = "198.18.128.0/18"
+LOADBALANCERS = "198.18.192.0/24"
+DNS = "198.18.128.10"
+NETNS = "catfish"
+STORE_HTTP_PORT = 8000
+STORE_S3_PORT = 9000
+
+
+def node(index: int) -> str:
+    """The address of the node with this number, counted from 1."""
+    return f"198.18.0.{index + 1}"

@@ -1,0 +1,143 @@
+"""Builds Catfish's images, and the pause image, with docker or buildah; `load` brings them to nodes.
+
+Called by the command line and the demo. An image carries a hash of all that it was made from in a label: what
+has not changed is not built again.
+"""
+
+import hashlib
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from localcluster import baseimage, engine, pipconf
+from localcluster import build as programs
+from localcluster.commands import run
+from localcluster.errors import LocalClusterError
+from localcluster.transfer import load
+
+__all__ = ["build", "load", "pause_image"]
+
+ROOT = Path(__file__).resolve().parent.parent
+PAUSE = "localhost/catfish-pause:1"
+_LABEL = "dev.catfish.inputs"
+_REPORT_SECONDS = 15
+_SOURCES = {
+    "server": ("pyproject.toml", "LICENSE", "requirements/torch.txt", "requirements/trim_torch.py",
+               "requirements/server.txt", "model_server"),
+    "operator": ("pyproject.toml", "LICENSE", "requirements/operator.txt", "operator"),
+}  # fmt: skip
+
+
+def build(
+    which: Sequence[str] = ("operator", "server"), version: str = "v1", report: programs.Report = print
+) -> list[str]:
+    """Builds the images named, where something of theirs has changed.
+
+    Args:
+        which: `operator`, `server` or both.
+        version: the server's tag and version label; the operator's tag is always `dev`.
+        report: gets a line now and then.
+
+    Returns:
+        The names of the images.
+    """
+    builder = engine.choose()
+    names = []
+    for each in which:
+        tag = version if each == "server" else "dev"
+        name = f"catfish-{each}:{tag}"
+        names.append(name)
+        if (builder.labels(name) or {}).get(_LABEL) == _inputs(each, tag):
+            report(f"image {name} is up to date")
+            continue
+        builder.prepare(report)
+        with tempfile.TemporaryDirectory() as folder:
+            _run_build(builder, _order(each, name, tag, Path(folder) / "pip.conf"), report)
+    return names
+
+
+def pause_image(report: programs.Report = print) -> str:
+    """Returns the name of the image that holds a pod's namespaces open; builds it if it is missing."""
+    builder = engine.choose()
+    program = programs.pause(report)
+    inputs = hashlib.sha256(program.read_bytes()).hexdigest()[:20]
+    if (builder.labels(PAUSE) or {}).get(_LABEL) != inputs:
+        with tempfile.TemporaryDirectory() as folder:
+            context = Path(folder)
+            (context / "pause").write_bytes(program.read_bytes())
+            (context / "pause").chmod(0o755)
+            dockerfile = context / "Dockerfile"
+            dockerfile.write_text(
+                'FROM scratch\nCOPY pause /pause\nUSER 65535:65535\nENTRYPOINT ["/pause"]\n'
+            )
+            order = engine.Order(name=PAUSE, context=context, dockerfile=dockerfile, labels={_LABEL: inputs})
+            argv, environment = builder.command(order)
+            run(*argv, env=environment)
+    return PAUSE
+
+
+def _inputs(which: str, version: str) -> str:
+    """A hash of everything of this checkout that goes into an image."""
+    hashed = hashlib.sha256(f"{baseimage.NAME} {version}\0".encode())
+    for source in (f"Dockerfile.{which}", *_SOURCES[which]):
+        path = ROOT / source
+        if not path.exists():
+            raise LocalClusterError(f"{path} is missing: the checkout is not complete")
+        files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if _is_source(file))
+        for file in files:
+            hashed.update(f"{file.relative_to(ROOT)}\0".encode() + file.read_bytes() + b"\0")
+    return hashed.hexdigest()[:20]
+
+
+def _is_source(file: Path) -> bool:
+    return file.is_file() and "__pycache__" not in file.parts
+
+
+def _order(which: str, name: str, version: str, config: Path) -> engine.Order:
+    """What to build; writes the pip settings for it into the file `config`."""
+    pip = pipconf.of_this_machine()
+    if which == "server" and pipconf.reachable(f"{pipconf.CPU_INDEX}/torch/", ca_bundle=pip.ca_bundle):
+        pip = pipconf.of_this_machine(cpu_index=True)
+    config.write_text(pip.config)
+    return engine.Order(
+        name=name,
+        context=ROOT,
+        dockerfile=ROOT / f"Dockerfile.{which}",
+        arguments={"BASE_IMAGE": baseimage.NAME, "VERSION": version},
+        labels={_LABEL: _inputs(which, version)},
+        secrets={"pip_conf": config} | ({"ca_bundle": pip.ca_bundle} if pip.ca_bundle else {}),
+        wheels=pip.wheels if which == "server" else None,
+    )
+
+
+def _run_build(builder: engine.Engine, order: engine.Order, report: programs.Report) -> None:
+    """Runs the builder and says every few seconds which step it is at."""
+    log = programs.cache() / "log" / f"build-{order.name.replace(':', '-')}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    argv, environment = builder.command(order)
+    start = time.monotonic()
+    report(f"building {order.name} with {builder.name} (log: {log})")
+    with (
+        log.open("w") as output,
+        subprocess.Popen(argv, env=environment, stdout=output, stderr=output) as process,
+    ):
+        while True:
+            try:
+                process.wait(_REPORT_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                report(f"building {order.name}: {time.monotonic() - start:.0f} s, {_last_line(log)}")
+            except BaseException:
+                process.terminate()
+                raise
+    if process.returncode != 0:
+        end = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
+        raise LocalClusterError(f"{order.name} cannot be built ({log}):\n{end}")
+    report(f"built {order.name} in {time.monotonic() - start:.0f} s")
+
+
+def _last_line(log: Path, width: int = 100) -> str:
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1][:width] if lines else ""

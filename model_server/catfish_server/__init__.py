@@ -1,0 +1,1 @@
+"""The Catfish model server: answers for one image classifier over HTTP."""

@@ -1,0 +1,57 @@
+"""How many processors this process may really use.
+
+`os.cpu_count()` tells of the machine; a container is held to the quota of its cgroup, and threads beyond that
+quota wait for each other in the middle of an inference.
+"""
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+
+def available(root: Path = Path("/")) -> int:
+    """The processors that may be used: the affinity, or less where a quota of a cgroup is smaller.
+
+    Args:
+        root: where `proc` and `sys` are found.
+    """
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quotas = [math.ceil(quota) for folder in _folders(root) if (quota := _quota(folder)) is not None]
+    return max(1, min([affinity, *quotas]))
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    """The folders of the cgroup of this process and of all its parents, of both versions."""
+    mounts = root / "sys/fs/cgroup"
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = (*line.split(":", 2), "", "")[:3]
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        # Version 2 has no controllers in its line and one mount; version 1 has a mount for each set.
+        mount = mounts / controllers if controllers else mounts
+        inside = PurePosixPath(path.lstrip("/"))
+        # In a container of version 1 the path is the host's, and the mount itself is the folder: the last
+        # parent.
+        for folder in (inside, *inside.parents):
+            yield mount / folder
+
+
+def _quota(folder: Path) -> float | None:
+    """Processors that the cgroup may use, None without a limit."""
+    both = _read(folder / "cpu.max").split() or [
+        _read(folder / "cpu.cfs_quota_us").strip(),
+        _read(folder / "cpu.cfs_period_us").strip(),
+    ]
+    if len(both) != 2 or not all(number.isdecimal() for number in both):
+        return None  # "max" (version 2), "-1" (version 1) or no such file
+    quota, period = map(int, both)
+    return quota / period if period else None
+
+
+def _read(path: Path) -> str:
+    """The text of a small file, empty where it cannot be read."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

@@ -1,0 +1,105 @@
+"""The server's errors: what ends the process, and what answers one request with a problem.
+
+The base class is the verdict. A `StartupFailure` ends start-up with the exit code and the termination message
+of docs/contract.md; its text is one public sentence, written for the person who wrote the `CatfishModel`. A
+`RequestError` concerns one caller; its subclasses live beside the code that raises them.
+"""
+
+from typing import ClassVar
+
+
+class StartupFailure(Exception):
+    """The server cannot start with what it was given; the text is the sentence that the user reads.
+
+    Attributes:
+        reason: the CamelCase word of docs/contract.md.
+        exit_code: of the process.
+        retriable: whether the same try may succeed later with nothing changed by a person.
+    """
+
+    reason: ClassVar[str]
+    exit_code: ClassVar[int]
+    retriable: ClassVar[bool] = False
+
+
+class WeightsNotFound(StartupFailure):
+    """There is nothing at the address of the weights."""
+
+    reason = "WeightsNotFound"
+    exit_code = 10
+
+
+class WeightsForbidden(StartupFailure):
+    """The store refuses to hand out the weights."""
+
+    reason = "WeightsForbidden"
+    exit_code = 11
+
+
+class WeightsUnreachable(StartupFailure):
+    """The weights could not be brought here, for a reason that may pass."""
+
+    reason = "WeightsUnreachable"
+    exit_code = 12
+    retriable = True
+
+
+class ChecksumMismatch(StartupFailure):
+    """The bytes are not those that the spec names."""
+
+    reason = "ChecksumMismatch"
+    exit_code = 13
+
+
+class UnsupportedFormat(StartupFailure):
+    """The file does not hold weights in a form that is read here."""
+
+    reason = "UnsupportedFormat"
+    exit_code = 14
+
+
+class UnsafeWeights(StartupFailure):
+    """Loading the file asked for more memory, time or types than weights need."""
+
+    reason = "UnsafeWeights"
+    exit_code = 15
+
+
+class ArchitectureMismatch(StartupFailure):
+    """The weights belong to another model than the spec describes."""
+
+    reason = "ArchitectureMismatch"
+    exit_code = 16
+
+
+class NonFiniteWeights(StartupFailure):
+    """There is NaN or infinity among the values."""
+
+    reason = "NonFiniteWeights"
+    exit_code = 17
+
+
+class InvalidSpec(StartupFailure):
+    """A setting has a value that cannot be used."""
+
+    reason = "InvalidSpec"
+    exit_code = 18
+
+
+class RequestError(Exception):
+    """One request cannot be answered; it becomes a problem of RFC 9457.
+
+    Attributes:
+        status: the HTTP status.
+        title: the kind of problem, the same for every one of its kind.
+        detail: what is wrong with this request, a public sentence.
+        field: the part of the request that is wrong, None when it is the whole of it.
+    """
+
+    status: ClassVar[int]
+    title: ClassVar[str]
+
+    def __init__(self, detail: str, *, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field

@@ -1,0 +1,1 @@
+"""Images from requests and addresses: fetched and decoded within limits."""

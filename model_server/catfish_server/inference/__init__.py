@@ -1,0 +1,1 @@
+"""From a decoded image to a class: preprocessing, the inference threads, the verdict."""

@@ -1,0 +1,52 @@
+"""From a decoded image to the tensor that the model takes.
+
+The arithmetic is that of torchvision's reference transforms for classification (Resize, CenterCrop, ToImage,
+ToDtype, Normalize) on Pillow images, bit for bit up to the rounding of one float32 division; a test holds
+them equal. Training for Catfish uses the same function, so that a model sees in service what it
+saw when it learned.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+
+
+def resized_side(image_size: int) -> int:
+    """The shorter side in pixels before the centre crop: 256 for 224, and in proportion for other sizes."""
+    return round(image_size * 256 / 224)
+
+
+def preprocess(
+    image: Image.Image, *, image_size: int, mean: Sequence[float], std: Sequence[float]
+) -> torch.Tensor:
+    """The image resized, cropped, scaled to 0..1 and normalised.
+
+    Args:
+        image: an RGB image of any size.
+        image_size: height and width in pixels of the result.
+        mean: of each channel, for values in 0..1.
+        std: of each channel, for values in 0..1.
+
+    Returns:
+        float32 of shape (1, 3, image_size, image_size), channels last in memory.
+    """
+    pixels = np.asarray(_resized_and_cropped(image, image_size), dtype=np.float32)
+    scaled = torch.from_numpy(pixels / np.float32(255))
+    normalised = (scaled - torch.tensor(mean, dtype=torch.float32)) / torch.tensor(std, dtype=torch.float32)
+    return normalised.permute(2, 0, 1).unsqueeze(0)
+
+
+def _resized_and_cropped(image: Image.Image, image_size: int) -> Image.Image:
+    shorter = resized_side(image_size)
+    width, height = image.size
+    # The longer side is cut down, not rounded: that is what torchvision does.
+    if width <= height:
+        size = (shorter, int(shorter * height / width))
+    else:
+        size = (int(shorter * width / height), shorter)
+    resized = image.resize(size, Image.Resampling.BILINEAR)  # Pillow always filters against aliasing
+    left = round((size[0] - image_size) / 2)
+    top = round((size[1] - image_size) / 2)
+    return resized.crop((left, top, left + image_size, top + image_size))

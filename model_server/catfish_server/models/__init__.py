@@ -1,0 +1,1 @@
+"""The models that weights are loaded into."""

@@ -1,0 +1,1 @@
+"""HTTP: the API on one port, probes and metrics on another."""

@@ -1,0 +1,108 @@
+"""The port of the probes and the metrics: its own listener on its own threads.
+
+The API's port may be full, its threads busy and half-open connections piled up on it: the kubelet still gets
+an answer here, or it would restart a pod for being popular.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+
+from catfish_server.lifecycle import Lifecycle, Snapshot
+from catfish_server.telemetry.metrics import Metrics
+from catfish_server.web import problems
+from catfish_server.web.listener import Listener
+
+_THREADS = 2
+_CONNECTION_LIMIT = 100
+_MAX_BODY_BYTES = 1024
+
+StartResponse = Callable[[str, list[tuple[str, str]]], object]
+Answer = tuple[HTTPStatus, str, bytes]
+
+
+class Admin:
+    """Answers `/livez`, `/readyz` and `/metrics` from its start to its end.
+
+    Args:
+        host: the address to bind to.
+        port: 0 chooses a free one.
+        lifecycle: where the server stands.
+        metrics: what it has counted.
+    """
+
+    def __init__(self, *, host: str, port: int, lifecycle: Lifecycle, metrics: Metrics) -> None:
+        self._lifecycle = lifecycle
+        self._metrics = metrics
+        self._stopped = threading.Event()
+        self._listener = Listener(
+            self._application,
+            host=host,
+            port=port,
+            threads=_THREADS,
+            connection_limit=_CONNECTION_LIMIT,
+            max_body_bytes=_MAX_BODY_BYTES,
+            refused=lambda _: None,
+        )
+        self._thread = threading.Thread(target=self._loop, name="admin", daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        """The port that it is bound to."""
+        return self._listener.port
+
+    def stop(self) -> None:
+        """Closes the port."""
+        self._stopped.set()
+        self._listener.wake()
+        self._thread.join(timeout=5)
+
+    def _loop(self) -> None:
+        while not self._stopped.is_set():
+            self._listener.turn(1.0)
+        self._listener.close()
+
+    def _application(self, environ: dict[str, object], start_response: StartResponse) -> Iterable[bytes]:
+        status, content_type, body = self._answer(str(environ["REQUEST_METHOD"]), str(environ["PATH_INFO"]))
+        headers = [
+            ("Content-Type", content_type),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+        ]
+        start_response(f"{status.value} {status.phrase}", headers)
+        return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
+
+    def _answer(self, method: str, path: str) -> Answer:
+        if method not in {"GET", "HEAD"}:
+            return _problem(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET is answered here.")
+        now = self._lifecycle.snapshot()
+        match path:
+            case "/livez":
+                return _verdict(now, good=now.alive)
+            case "/readyz":
+                return _verdict(now, good=now.ready)
+            case "/metrics":
+                return HTTPStatus.OK, self._metrics.content_type, self._metrics.text()
+            case _:
+                return _problem(HTTPStatus.NOT_FOUND, "Here are /livez, /readyz and /metrics.")
+
+
+def _verdict(now: Snapshot, *, good: bool) -> Answer:
+    """The stage, with its progress where there is one to tell."""
+    told: dict[str, object] = {"stage": now.stage.value}
+    if now.done or now.total is not None:
+        told |= {"done": now.done, "total": now.total}
+    if now.total:
+        told["progress"] = round(now.done / now.total, 3)
+    if not now.alive:
+        told["quietSeconds"] = round(now.quiet_seconds, 1)
+    status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
+    return status, "application/json", json.dumps(told).encode() + b"\n"
+
+
+def _problem(status: HTTPStatus, detail: str) -> Answer:
+    request_id = problems.request_id(None)
+    body = problems.body(status=status, title=status.phrase, detail=detail, request_id=request_id)
+    return status, problems.CONTENT_TYPE, body

@@ -1,0 +1,200 @@
+"""The HTTP API as a WSGI application: `GET /` and `GET|POST /predict`.
+
+It works under any WSGI server; what makes it survive strangers and SIGTERM is in `web.server`.
+"""
+
+import hashlib
+import logging
+import time
+from dataclasses import dataclass
+from http import HTTPStatus
+from threading import BoundedSemaphore
+from typing import Protocol
+
+from flask import Flask, Response, g, jsonify, request
+from PIL import Image
+from werkzeug.exceptions import HTTPException
+
+from catfish_server.errors import RequestError
+from catfish_server.images.decode import decode
+from catfish_server.images.source import ImageSource
+from catfish_server.inference.classifier import Prediction
+from catfish_server.inference.overload import Overloaded
+from catfish_server.settings import Settings
+from catfish_server.telemetry.metrics import Metrics
+from catfish_server.web import problems, requests
+from catfish_server.web.channel import QUEUED_SECONDS
+
+logger = logging.getLogger(__name__)
+
+MAX_QUEUED_SECONDS = 2.0
+MAX_FETCHES = 8
+"""Image URLs fetched at the same time: slow hosts of one caller may not take all threads from the others."""
+
+_MAX_FORM_PARTS = 16
+
+
+class Forbidden(RequestError):
+    """The model's owner has switched this off."""
+
+    status = 403
+    title = "Forbidden"
+
+
+class Classifies(Protocol):
+    """The part of a `Classifier` that the application uses."""
+
+    @property
+    def shorter_side(self) -> int: ...  # noqa: D102
+
+    def predict(self, image: Image.Image) -> Prediction: ...  # noqa: D102
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Predictor:
+    """Answers one `/predict`."""
+
+    settings: Settings
+    classifier: Classifies
+    metrics: Metrics
+    source: ImageSource
+    fetches: BoundedSemaphore
+
+    def __call__(self) -> Response:
+        started = time.monotonic()
+        asked = requests.parse(request)
+        if asked.probabilities and not self.settings.return_probabilities:
+            raise Forbidden("This model does not give away all probabilities.", field="probabilities")
+        if asked.url is not None:
+            data, name = self._fetched(asked.url), asked.url
+        else:
+            data = asked.data or b""
+            name = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        image = decode(data, max_pixels=self.settings.max_pixels, shorter_side=self.classifier.shorter_side)
+        prediction = self.classifier.predict(image)
+        self.metrics.predicted(prediction.label, time.monotonic() - started)
+        return jsonify(_answer(name, prediction, with_all=asked.probabilities))
+
+    def _fetched(self, url: str) -> bytes:
+        if not self.settings.image_urls_enabled:
+            raise Forbidden("This model takes no image URLs; send the image itself.", field="image_url")
+        if not self.fetches.acquire(blocking=False):
+            raise Overloaded("Too many images are being fetched already.", reason="fetches")
+        try:
+            return self.source.fetch(url)
+        finally:
+            self.fetches.release()
+
+
+def create_app(
+    settings: Settings, classifier: Classifies, metrics: Metrics, *, source: ImageSource | None = None
+) -> Flask:
+    """The application for one classifier.
+
+    Args:
+        settings: limits and switches.
+        classifier: warmed up.
+        metrics: counts what is answered.
+        source: fetches image URLs; None: as the settings say.
+    """
+    app = Flask("catfish", static_folder=None)
+    app.config.update(
+        MAX_CONTENT_LENGTH=settings.max_body_bytes,
+        MAX_FORM_MEMORY_SIZE=settings.max_body_bytes,
+        MAX_FORM_PARTS=_MAX_FORM_PARTS,
+    )
+    predictor = _Predictor(
+        settings=settings,
+        classifier=classifier,
+        metrics=metrics,
+        source=source or ImageSource(allow_hosts=frozenset(settings.image_urls_allow_hosts)),
+        fetches=BoundedSemaphore(MAX_FETCHES),
+    )
+    app.add_url_rule("/", "index", lambda: jsonify(status="ok"), methods=["GET"])
+    app.add_url_rule("/predict", "predict", predictor, methods=["GET", "POST"])
+    _observe(app, settings, metrics)
+    _explain_errors(app, metrics)
+    return app
+
+
+def _answer(name: str, prediction: Prediction, *, with_all: bool) -> dict[str, object]:
+    answer: dict[str, object] = {
+        "image": name,
+        "prediction": prediction.label,
+        "probability": round(prediction.probability, 6),
+    }
+    if with_all:
+        answer["probabilities"] = {name: round(p, 6) for name, p in prediction.probabilities.items()}
+    return answer
+
+
+def _observe(app: Flask, settings: Settings, metrics: Metrics) -> None:
+    """Request ids, the revision's header and the counters, for every request and whatever comes of it."""
+
+    @app.before_request
+    def started() -> None:
+        g.request_id = problems.request_id(request.headers.get("X-Request-Id"))
+        g.counted = True
+        metrics.started()
+        if request.environ.get(QUEUED_SECONDS, 0.0) > MAX_QUEUED_SECONDS:
+            raise Overloaded("More requests came than can be answered in time.", reason="threads")
+
+    @app.after_request
+    def answered(response: Response) -> Response:
+        response.headers["X-Request-Id"] = g.request_id
+        if settings.revision:
+            response.headers["X-Catfish-Revision"] = settings.revision
+        metrics.answered(request.path, response.status_code)
+        return response
+
+    @app.teardown_request
+    def finished(_: BaseException | None) -> None:
+        if g.pop("counted", False):
+            metrics.finished()
+
+
+def _explain_errors(app: Flask, metrics: Metrics) -> None:
+    """Every error becomes problem JSON and one line of the log."""
+
+    @app.errorhandler(RequestError)
+    def refused(error: RequestError) -> Response:
+        response = _problem(error.status, error.title, error.detail, error.field)
+        if isinstance(error, Overloaded):
+            metrics.rejected(error.reason)
+            response.headers["Retry-After"] = str(error.retry_after_seconds)
+        return response
+
+    @app.errorhandler(HTTPException)
+    def refused_by_flask(error: HTTPException) -> Response:
+        status = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
+        response = _problem(status, HTTPStatus(status).phrase, _DETAILS.get(status, ""), None)
+        for name, value in error.get_headers():
+            if name in {"Allow", "Retry-After"}:
+                response.headers[name] = value
+        return response
+
+    @app.errorhandler(Exception)
+    def failed(error: Exception) -> Response:
+        what = (str(error).splitlines() or [""])[0][:200]
+        logger.error("Request %s failed: %s: %s", g.request_id, type(error).__name__, what)
+        logger.debug("The traceback of request %s:", g.request_id, exc_info=error)
+        detail = "The server failed; its log knows the request by its id."
+        return _problem(500, HTTPStatus(500).phrase, detail, None)
+
+
+_DETAILS = {
+    400: "The request is not understood.",
+    404: "There is nothing here; the API is GET / and GET or POST /predict.",
+    405: "The method is not allowed here.",
+    411: "The request has a body without a length.",
+    413: "The body is larger than the limit.",
+    415: "The type of the body is not supported.",
+}
+
+
+def _problem(status: int, title: str, detail: str, field: str | None) -> Response:
+    detail = detail or f"{HTTPStatus(status).phrase}."
+    if status != HTTPStatus.INTERNAL_SERVER_ERROR:  # that has its line already
+        logger.info("Request %s answered %d: %s", g.request_id, status, detail)
+    body = problems.body(status=status, title=title, detail=detail, request_id=g.request_id, field=field)
+    return Response(body, status, content_type=problems.CONTENT_TYPE, headers={"Cache-Control": "no-store"})

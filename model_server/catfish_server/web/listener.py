@@ -1,0 +1,126 @@
+"""A port with waitress behind it, one turn of its loop at a time.
+
+What waitress does not do by itself is set here or in `web.channel`: see docs/server-api.md, "Limits".
+"""
+
+import logging
+import select
+import time
+from collections.abc import Callable
+from typing import Any
+
+from waitress import wasyncore
+from waitress.adjustments import Adjustments
+from waitress.server import TcpWSGIServer
+from waitress.task import ThreadedTaskDispatcher
+
+from catfish_server.web import backlog
+from catfish_server.web.channel import Channel
+
+MAX_HEADER_BYTES = 16 * 1024
+RECV_BYTES = 256 * 1024
+"""Read at once; with waitress' own 8 KiB a photograph takes dozens of turns of the loop."""
+
+_DEADLINES_EVERY_SECONDS = 0.5
+_BACKLOG = 1024
+
+# A line for each request that waits for a thread; the metrics count them instead.
+logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+
+
+class Listener(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
+    """Accepts connections and answers their requests with a WSGI application.
+
+    Only one thread may call its methods, the one that calls `turn`; `wake` alone is for every thread.
+
+    Args:
+        application: a WSGI callable.
+        host: an address to bind to, or a name.
+        port: 0 chooses a free one.
+        threads: that run the application.
+        connection_limit: connections beyond it wait in the backlog of the system.
+        max_body_bytes: the largest body that is accepted.
+        refused: called with the status of each request that never reached the application.
+    """
+
+    channel_class = Channel
+
+    def __init__(
+        self,
+        application: Callable[..., Any],
+        *,
+        host: str,
+        port: int,
+        threads: int,
+        connection_limit: int,
+        max_body_bytes: int,
+        refused: Callable[[int], None],
+    ) -> None:
+        self.draining = False
+        self.refused = refused
+        self._deadlines_at = 0.0
+        adjustments = Adjustments(
+            listen=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+            ipv6=":" in host,
+            threads=threads,
+            backlog=_BACKLOG,
+            connection_limit=connection_limit,
+            max_request_body_size=max_body_bytes + 1,  # waitress refuses from this length on
+            max_request_header_size=MAX_HEADER_BYTES,
+            recv_bytes=RECV_BYTES,
+            inbuf_overflow=max_body_bytes + RECV_BYTES,  # bodies stay in memory instead of a file
+            ident="",
+            log_socket_errors=False,
+            clear_untrusted_proxy_headers=True,
+        )
+        dispatcher = ThreadedTaskDispatcher()
+        super().__init__(
+            application, map={}, dispatcher=dispatcher, adj=adjustments, sockinfo=adjustments.listen[0]
+        )
+        dispatcher.set_thread_count(threads)
+
+    @property
+    def port(self) -> int:
+        """The port that it is bound to."""
+        return int(self.effective_port)
+
+    def turn(self, timeout_seconds: float) -> None:
+        """Waits for something to happen on any connection, and handles it.
+
+        poll instead of waitress' default of select, which fails for descriptors above 1,024.
+        """
+        wasyncore.poll2(timeout_seconds, self._map)
+        now = time.monotonic()
+        if now >= self._deadlines_at:
+            self._deadlines_at = now + _DEADLINES_EVERY_SECONDS
+            for channel in self.channels():
+                channel.maintain(now)
+
+    def wake(self) -> None:
+        """Ends the wait of `turn`; safe in a signal handler and in other threads."""
+        self.pull_trigger()
+
+    def channels(self) -> list[Channel]:
+        """The open connections."""
+        return list(self.active_channels.values())
+
+    def begin_no_handshake(self) -> None:
+        """Keeps new connections from beginning, while those that have begun are still accepted."""
+        backlog.begin_no_handshake(self.socket)
+
+    def stop_accepting(self) -> None:
+        """Takes what the system has accepted, and closes the port: the backlog of a closed port is reset."""
+        while self.socket is not None and select.select([self.socket], [], [], 0)[0]:
+            self.handle_accept()
+        wasyncore.dispatcher.close(self)
+
+    def maintenance(self, now: float) -> None:
+        """Nothing: waitress would close by inactivity alone, `turn` holds the deadlines."""
+
+    def close(self) -> None:
+        """Ends the threads and closes everything, whatever is in flight."""
+        self.task_dispatcher.shutdown(timeout=1)
+        for channel in self.channels():
+            channel.handle_close()
+        wasyncore.dispatcher.close(self)
+        self.trigger.close()

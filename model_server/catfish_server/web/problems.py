@@ -1,0 +1,47 @@
+"""Errors as callers see them: problem details of RFC 9457, from application and HTTP parser alike."""
+
+import json
+import re
+import uuid
+from http import HTTPStatus
+
+CONTENT_TYPE = "application/problem+json"
+
+_ACCEPTABLE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+
+
+def body(*, status: int, title: str, detail: str, request_id: str, field: str | None = None) -> bytes:
+    """The JSON of one problem.
+
+    Args:
+        status: of HTTP.
+        title: the same for every problem of its kind; also names the kind in `type`.
+        detail: one sentence on this one; nothing of the inside of the server.
+        request_id: as sent back in `X-Request-Id`.
+        field: the part of the request that is to blame.
+    """
+    problem = {
+        "type": problem_type(status, title),
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "request_id": request_id,
+    }
+    if field is not None:
+        problem["field"] = field
+    return json.dumps(problem).encode() + b"\n"
+
+
+def problem_type(status: int, title: str) -> str:
+    """A URI for the kind of problem; `about:blank` where the status says it all."""
+    if title == HTTPStatus(status).phrase:
+        return "about:blank"
+    slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+    return f"tag:catfish.dev,2026:{slug}"
+
+
+def request_id(given: str | None) -> str:
+    """The caller's own id for the request if it is short and harmless, else a new one."""
+    if given and _ACCEPTABLE_REQUEST_ID.fullmatch(given):
+        return given
+    return uuid.uuid4().hex

@@ -1,0 +1,120 @@
+"""Reads a file of `torch.save` and writes it as safetensors; runs only in the child process of sandbox.py.
+
+`weights_only=True` keeps a pickle from calling what it likes, and does not keep it from asking for a gigabyte
+of memory or a minute of time. So nothing here is called in the process that serves.
+"""
+
+import errno
+import os
+import pickle
+import re
+import shutil
+import zipfile
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+from catfish_server.errors import UnsafeWeights, UnsupportedFormat
+from catfish_server.weights import statedict
+
+SCANNED_BYTES = 16 * 1024 * 1024
+"""Of a pickle, in search of what tells a whole module from an attack."""
+
+CONVERTED_FACTOR = 2
+CONVERTED_SLACK = 64 * 1024 * 1024
+"""Tensors may share memory in the file and do not in safetensors; beyond this they are a bomb, not
+weights."""
+
+
+def convert(source: Path, target: Path) -> None:
+    """Writes the tensors of a file of `torch.save` as safetensors.
+
+    Raises:
+        UnsupportedFormat: the file does not hold weights.
+        UnsafeWeights: loading it asks for more than weights need.
+        OSError: the file cannot be read, or there is no room for the other one.
+    """
+    torch.set_num_threads(1)  # threads would each take address space
+    zipped = zipfile.is_zipfile(source)
+    with source.open("rb") as file:
+        starts_as_zip = file.read(4) == b"PK\x03\x04"
+    if starts_as_zip:
+        if not zipped:
+            raise UnsupportedFormat("is cut short or damaged: a file of torch.save with its end missing")
+        _check_archive(source)
+    tensors = statedict.unwrap(_load(source, mmap=starts_as_zip))
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    if size > source.stat().st_size * CONVERTED_FACTOR + CONVERTED_SLACK:
+        raise UnsafeWeights(f"claims {size} bytes of weights in a file of {source.stat().st_size}")
+    if size > shutil.disk_usage(target.parent).free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    dense = {
+        key: tensor.detach().clone(memory_format=torch.contiguous_format) for key, tensor in tensors.items()
+    }
+    try:
+        save_file(dense, target)
+    except SafetensorError as error:
+        raise OSError(errno.EIO, "the converted weights cannot be written") from error
+
+
+def _check_archive(source: Path) -> None:
+    try:
+        with zipfile.ZipFile(source) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, OSError) as error:
+        raise UnsupportedFormat("is a damaged archive") from error
+    if any(entry.filename.endswith("/constants.pkl") for entry in entries):
+        raise UnsupportedFormat("is a TorchScript archive, which is code; save model.state_dict() instead")
+    if not any(entry.filename.endswith("/data.pkl") for entry in entries):
+        raise UnsupportedFormat("is a zip archive, but not one that torch.save wrote")
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise UnsafeWeights("has compressed entries, which torch.save never writes")
+
+
+def _load(source: Path, *, mmap: bool) -> object:
+    try:
+        return torch.load(source, map_location="cpu", weights_only=True, mmap=mmap)
+    except pickle.UnpicklingError as error:
+        raise _refused(source, str(error)) from error
+    except (EOFError, IndexError, KeyError, UnicodeDecodeError) as error:
+        raise UnsupportedFormat("is cut short or damaged") from error
+    except (MemoryError, RecursionError, OverflowError) as error:
+        raise UnsafeWeights(
+            f"asked for more than weights need while it was loaded ({type(error).__name__})"
+        ) from error
+    except RuntimeError as error:
+        # torch has one class for all its errors; its allocator is known by its words alone.
+        if re.search(r"allocate memory|not enough memory|ENOMEM|unable to mmap", str(error)):
+            raise UnsafeWeights("asked for more memory than weights need while it was loaded") from error
+        raise UnsupportedFormat("is cut short or damaged: torch cannot read it") from error
+
+
+def _refused(source: Path, text: str) -> UnsupportedFormat | UnsafeWeights:
+    """What it means that the safe unpickler refused the file."""
+    named = re.search(r"GLOBAL ([A-Za-z_][\w.]{0,120})", text) or re.search(
+        r"`?([\w.]{3,120})`? was not an allowed", text
+    )
+    if named is None:
+        return UnsupportedFormat("is cut short or damaged: it is no pickle that torch.save wrote")
+    if _holds_module(source):
+        return UnsupportedFormat(
+            f"is a whole pickled model ({named[1]}), which is code and is never run here; where its class is "
+            "known, save the weights alone: "
+            "torch.save(torch.load('model.pt', weights_only=False).state_dict(), 'weights.pt')"
+        )
+    return UnsafeWeights(f"wants to load {named[1]}, which no weights need")
+
+
+def _holds_module(source: Path) -> bool:
+    """Whether the pickle is that of an nn.Module, whose state always has these two names."""
+    if zipfile.is_zipfile(source):
+        with zipfile.ZipFile(source) as archive:
+            name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+            with archive.open(name) as file:
+                pickled = file.read(SCANNED_BYTES)
+    else:
+        with source.open("rb") as plain:
+            pickled = plain.read(min(SCANNED_BYTES, os.fstat(plain.fileno()).st_size))
+    return b"_parameters" in pickled and b"_modules" in pickled

@@ -1,0 +1,73 @@
+"""Is the operator alive, is it ready? Fed by resync, workers and a task that measures the event loop's lag.
+
+Alive means that work gets done, not that a socket answers: listings end (well or not) within their time, no
+worker holds one model for minutes, and the loop wakes up when it should. An API server that is away makes
+the operator neither dead nor unready: a restart would not bring it back, and would cost the kubelet's back-
+off on top.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+LATEST_RESYNC = (
+    300.0  # seconds since the last attempt ended; one is begun every 60 s and can take a few timeouts
+)
+LONGEST_WORK = 300.0  # seconds with one model: a few calls, each with a timeout of 30 s
+LONGEST_LAG = 5.0  # seconds; something blocks the loop
+LAG_EVERY = 1.0
+
+
+@dataclass(slots=True)
+class Health:
+    """What the probes are answered from."""
+
+    clock: Callable[[], float]
+    filled: bool = False
+    """Whether the cache was filled once; the probes and the workers wait for it."""
+
+    resync_ended_at: float = field(init=False)
+    working_since: dict[object, float] = field(default_factory=dict)
+    lag: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.resync_ended_at = self.clock()
+
+    def resync_ended(self, *, filled: bool) -> None:
+        """A full listing has ended, well or not."""
+        self.resync_ended_at = self.clock()
+        self.filled = self.filled or filled
+
+    def work_begins(self, key: object) -> None:
+        """A worker has taken a model."""
+        self.working_since[key] = self.clock()
+
+    def work_ends(self, key: object) -> None:
+        """The worker has let go of it."""
+        self.working_since.pop(key, None)
+
+    def not_alive(self) -> str | None:
+        """Says in one line why the process should be restarted; None while it should not."""
+        now = self.clock()
+        if now - self.resync_ended_at > LATEST_RESYNC:
+            return f"the last listing ended {now - self.resync_ended_at:.0f} s ago"
+        for key, since in self.working_since.items():
+            if now - since > LONGEST_WORK:
+                return f"{key} has been worked on for {now - since:.0f} s"
+        if self.lag > LONGEST_LAG:
+            return f"the event loop woke up {self.lag:.1f} s late"
+        return None
+
+    def not_ready(self) -> str | None:
+        """Says in one line what is awaited before work begins; None when it has begun."""
+        return None if self.filled else "the first listing has not been completed"
+
+
+async def watch_lag(health: Health, *, seen: Callable[[float], None]) -> None:
+    """Measures forever how late the event loop wakes up."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + LAG_EVERY
+        await asyncio.sleep(LAG_EVERY)
+        health.lag = max(0.0, loop.time() - due)
+        seen(health.lag)

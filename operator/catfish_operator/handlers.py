@@ -1,0 +1,226 @@
+"""The event source: kopf's watches, nothing else of kopf. An event becomes a key on the queue.
+
+kopf runs in a thread and an event loop of its own. It cancels every task that was made after it had started
+when it ends, takes over the process's signals, and plans the process's death ten minutes after its end (all
+in `kopf._core.reactor.running`): none of that may reach the workers. It ends whenever something unforeseen
+comes in a stream (401, 404, an error object), so it is started again for as long as the operator lives.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import os
+import random
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import kopf
+
+from catfish_operator import errors
+from catfish_operator.cluster import (
+    CHILDREN,
+    KINDS,
+    MODEL,
+    MODEL_LABEL,
+    Cluster,
+    Kind,
+    in_cluster,
+    in_cluster_server,
+)
+from catfish_operator.model import Json
+
+log = logging.getLogger(__name__)
+
+Observer = Callable[[Kind, str | None, Json], None]
+"""What is called with each event: the kind, the type (None: from a listing), the object."""
+
+RESTART_SECONDS = (0.5, 10.0)  # pause before kopf is started again, doubled while it keeps ending at once
+LIVED_SECONDS = 60.0  # a source that lived that long was a good one
+STOP_SECONDS = 5.0  # kopf writes nothing, so one that takes longer to stop may be left behind
+LONGEST_BACKOFF = 15.0
+CRD_EVERY = 2.0  # seconds between two looks for the CRD
+
+
+class EndlessBackoff:
+    """Seconds between kopf's tries of one request; its default gives up after 54 s and ends all."""
+
+    def __iter__(self) -> Iterator[float]:
+        delay = 0.5
+        while True:
+            yield delay * random.uniform(0.75, 1)  # noqa: S311 - jitter, not a secret
+            delay = min(LONGEST_BACKOFF, delay * 2)
+
+
+def settings() -> kopf.OperatorSettings:
+    """How kopf is set: it only watches, for ever, and writes nothing anywhere."""
+    chosen = kopf.OperatorSettings()
+    chosen.networking.error_backoffs = EndlessBackoff()
+    chosen.networking.request_timeout = 30
+    chosen.networking.connect_timeout = 5
+    chosen.watching.server_timeout = 300
+    chosen.watching.client_timeout = 310
+    chosen.watching.connect_timeout = 5
+    chosen.watching.inactivity_timeout = 70
+    chosen.watching.chunk_size = 500
+    for kind in CHILDREN:
+        chosen.watching.label_selectors[kind.plural] = MODEL_LABEL
+    chosen.posting.enabled = False
+    chosen.scanning.disabled = True
+    chosen.peering.standalone = True
+    chosen.queueing.idle_timeout = 1.0
+    chosen.queueing.exit_timeout = 1.0
+    chosen.process.ultimate_exiting_timeout = None  # else it kills our process ten minutes after it has ended
+    return chosen
+
+
+def registry(observe: Observer) -> kopf.OperatorRegistry:
+    """The handlers: one for each kind, and the login.
+
+    Args:
+        observe: called in kopf's thread; must not raise.
+    """
+    handlers = kopf.OperatorRegistry()
+
+    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401 - kopf's own
+        """Reads the service account anew at each login (it is rotated), outside the kubeconfig."""
+        if not in_cluster(os.environ):
+            return kopf.login_with_kubeconfig(**kwargs)
+        account = kopf.login_with_service_account(**kwargs)
+        # kopf asks the cluster's DNS for the API server; the kubelet's word for it needs no DNS
+        return account and dataclasses.replace(account, server=in_cluster_server(os.environ))
+
+    kopf.on.login(registry=handlers)(login)
+    for kind in KINDS:
+        kopf.on.event(*_selector(kind), id=kind.plural, registry=handlers)(_handler(kind, observe))
+    return handlers
+
+
+def _selector(kind: Kind) -> tuple[str, str, str]:
+    group, _, version = kind.api_version.rpartition("/")
+    return group, version, kind.plural
+
+
+def _handler(kind: Kind, observe: Observer) -> Callable[..., Any]:
+    async def handle(event: Any, **_: Any) -> None:  # noqa: ANN401 - kopf's own
+        observe(kind, event["type"], event["object"])
+
+    return handle
+
+
+class EventSource:
+    """Keeps kopf running; `run` is one of the operator's tasks."""
+
+    def __init__(
+        self, *, cluster: Cluster, observe: Observer, namespace: str, started: Callable[[], None]
+    ) -> None:
+        """Prepares the source.
+
+        Args:
+            cluster: asked whether the CRD is there.
+            observe: called in the loop of `run` with every event.
+            namespace: the only one to watch; empty: all.
+            started: called at each start.
+        """
+        self._cluster = cluster
+        self._observe = observe
+        self._namespace = namespace
+        self._started = started
+
+    async def run(self) -> None:
+        """Watches for ever. A CRD that is not there is waited for: kopf would never notice it appear."""
+        loop = asyncio.get_running_loop()
+        pause = RESTART_SECONDS[0]
+        while True:
+            await self._wait_for_crd()
+            self._started()
+            begun = loop.time()
+            how = await self._run_once()
+            pause = RESTART_SECONDS[0] if loop.time() - begun > LIVED_SECONDS else pause
+            log.debug("the watches ended (%s); starting them again in %.1f s", how, pause)
+            await asyncio.sleep(pause)
+            pause = min(RESTART_SECONDS[1], pause * 2)
+
+    async def _wait_for_crd(self) -> None:
+        while True:
+            with contextlib.suppress(errors.CatfishError):
+                if await self._cluster.served(MODEL):
+                    return
+            await asyncio.sleep(CRD_EVERY)
+
+    async def _run_once(self) -> str:
+        """Runs kopf until it ends by itself; returns how it did. Stops it when cancelled."""
+        ours = asyncio.get_running_loop()
+        ended: asyncio.Future[str] = ours.create_future()
+        thread = _KopfThread(
+            registry=registry(lambda *event: _call(ours, self._observe, *event)),
+            namespace=self._namespace,
+            ended=lambda how: _call(ours, _resolve, ended, how),
+        )
+        thread.start()
+        try:
+            return await asyncio.shield(ended)
+        except asyncio.CancelledError:
+            thread.stop()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_SECONDS):
+                    await ended
+            raise
+
+
+class _KopfThread(threading.Thread):
+    """One life of kopf, in an event loop that dies with it."""
+
+    def __init__(
+        self, *, registry: kopf.OperatorRegistry, namespace: str, ended: Callable[[str], None]
+    ) -> None:
+        super().__init__(name="kopf", daemon=True)
+        self._registry = registry
+        self._namespace = namespace
+        self._ended = ended
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._flag: asyncio.Event | None = None
+        self._stopped = False
+
+    def run(self) -> None:
+        """Runs kopf; whatever it raises is only how it ended."""
+        try:
+            asyncio.run(self._watch())
+        except Exception as error:  # noqa: BLE001 - kopf may end in any way, and is started again
+            self._ended(f"{type(error).__name__}: {error}")
+        else:
+            self._ended("no error")
+
+    def stop(self) -> None:
+        """Asks kopf to end; may be called from any thread, at any time."""
+        with self._lock:
+            self._stopped = True
+            if self._loop and self._flag:
+                _call(self._loop, self._flag.set)
+
+    async def _watch(self) -> None:
+        with self._lock:
+            self._loop, self._flag = asyncio.get_running_loop(), asyncio.Event()
+            if self._stopped:
+                return
+        await kopf.operator(
+            registry=self._registry,
+            settings=settings(),
+            standalone=True,
+            clusterwide=not self._namespace,
+            namespaces=[self._namespace] if self._namespace else [],
+            stop_flag=self._flag,
+        )
+
+
+def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object) -> None:
+    """Calls a function in another thread's loop; a loop that is closed already has nobody left to hear it."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(function, *args)
+
+
+def _resolve(future: asyncio.Future[str], how: str) -> None:
+    if not future.done():
+        future.set_result(how)

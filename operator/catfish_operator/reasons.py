@@ -1,0 +1,120 @@
+"""The words for what can be the matter with a model. One list: conditions and docs use the same.
+
+A reason is the stable word that programs test for. Its sentence here is what a person reads;
+`Verdict.message` adds what is known of the case at hand.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+STALLED: Final = {
+    "ImagePullFailed": "The image cannot be pulled",
+    "InvalidImageName": "spec.image is not the name of an image",
+    "ContainerConfigError": "The container cannot be made from its configuration",
+    "CrashLooping": "The server keeps ending by itself",
+    "OutOfMemory": "The server needs more memory than spec.resources allows",
+    "Unschedulable": "No node has room for the pod",
+    "QuotaExceeded": "A quota of the namespace is used up",
+    "AdmissionDenied": "An admission rule of the cluster refuses the object",
+    "WeightsNotFound": "There are no weights at spec.weights.url",
+    "WeightsForbidden": "The store refuses to hand out the weights",
+    "WeightsUnreachable": "The store of the weights does not answer",
+    "ChecksumMismatch": "The weights do not hash to spec.weights.sha256",
+    "UnsupportedFormat": "What lies at spec.weights.url is not weights that can be loaded",
+    "UnsafeWeights": "Loading the weights asks for more than weights need",
+    "ArchitectureMismatch": "The weights do not fit spec.model",
+    "NonFiniteWeights": "The weights hold values that are not finite",
+    "ProgressDeadlineExceeded": "The rollout made no progress within spec.rollout.progressDeadlineSeconds",
+    "NameConflict": "An object that the model needs belongs to somebody else",
+    "InvalidSpec": "The spec cannot be obeyed",
+}
+"""Why a model will not get there without a person or a change of the world."""
+
+RECONCILING: Final = {
+    "Applying": "Changes are being written",
+    "WaitingForDeletion": "An object of an earlier model of this name is still being deleted",
+    "RolloutStarted": "Pods of the target revision are being started",
+    "Scaling": "The number of pods is being changed",
+    "PodsStarting": "Pods are not available yet",
+}
+"""What is awaited while a model is on its way."""
+
+SETTLED: Final = {
+    "RolloutCompleted": "Every pod runs what the spec asks for",
+    "ScaledToZero": "spec.replicas is 0",
+    "Serving": "A pod behind the Service answers",
+    "NoReadyPods": "No pod can answer yet",
+    "NoService": "There is no Service of the model",
+    "NotStalled": "Nothing is in the way",
+}
+"""What else the conditions say."""
+
+SENTENCES: Final = STALLED | RECONCILING | SETTLED
+
+REPORTED: Final = frozenset(
+    {
+        "WeightsNotFound",
+        "WeightsForbidden",
+        "WeightsUnreachable",
+        "ChecksumMismatch",
+        "UnsupportedFormat",
+        "UnsafeWeights",
+        "ArchitectureMismatch",
+        "NonFiniteWeights",
+        "InvalidSpec",
+    }
+)
+"""Reasons that a container may give for its own end: the table of docs/contract.md."""
+
+CONSIDERED: Final = 4096
+SHOWN: Final = 600
+"""Characters of foreign text that are read at all, and that are shown."""
+
+SECRETS: Final = (
+    (re.compile(r"://[^\s/@]*@"), "://"),
+    (re.compile(r"(://[^\s?\"']*)\?[^\s\"']*"), r"\1"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """How far a model is: settled, progressing, or stalled.
+
+    Attributes:
+        reason: a key of `SENTENCES`.
+        message: one sentence about the case at hand; it holds nothing that changes while nothing happens.
+    """
+
+    phase: Literal["settled", "progressing", "stalled"]
+    reason: str
+    message: str
+
+
+def stalled(reason: str, detail: str = "") -> Verdict:
+    """The verdict that something is in the way: the reason's own sentence and, after a colon, the detail."""
+    return Verdict(phase="stalled", reason=reason, message=sentence(reason, detail))
+
+
+def progressing(reason: str, detail: str = "") -> Verdict:
+    """The verdict that the model is on its way: the detail, if any, says it better than the reason."""
+    return Verdict(phase="progressing", reason=reason, message=f"{detail}." if detail else sentence(reason))
+
+
+def settled(reason: str, detail: str = "") -> Verdict:
+    """The verdict that nothing is left to do."""
+    return Verdict(phase="settled", reason=reason, message=sentence(reason, detail))
+
+
+def sentence(reason: str, detail: str = "") -> str:
+    """The reason's sentence with the detail of the case, which may come from anywhere and is cleaned."""
+    text = presentable(detail)
+    return f"{SENTENCES[reason]}: {text}." if text else f"{SENTENCES[reason]}."
+
+
+def presentable(text: str) -> str:
+    """The text on one line, printable and bounded, with no userinfo and no query in its URLs."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in text[:CONSIDERED]).split())
+    for pattern, replacement in SECRETS:
+        line = pattern.sub(replacement, line)
+    return line[:SHOWN].rstrip(". ")

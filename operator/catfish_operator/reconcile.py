@@ -1,0 +1,180 @@
+"""One look at one model: observe, plan, execute, say. Called by the workers, one at a time per model.
+
+What was written is looked at again before status is computed, so status speaks of what is, not of what was
+asked for. Status is said last and on every path: also when an action was refused.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Protocol
+
+from catfish_operator import errors, plan, reasons, status
+from catfish_operator.actions import Action, Apply, Delete, Replace
+from catfish_operator.cluster import MODEL, Cluster, Kind, kind_of
+from catfish_operator.model import Json
+from catfish_operator.observed import Observed
+
+log = logging.getLogger(__name__)
+
+# Looks at one model in a row. Two are the rule (act, then see that nothing is left to do); more are needed
+# when others write at the same time. A model that is not settled then waits for its back-off.
+LOOKS = 6
+
+Key = tuple[str, str]
+
+
+class Memory(Protocol):
+    """What is known of the cluster; see `controller.cache`."""
+
+    def snapshot(self, key: Key, *, now: datetime) -> Observed | None:
+        """Everything known about one model; None if there is no such model."""
+
+    def observe(self, kind: Kind, item: Json, *, live: bool = False) -> object:
+        """Takes note of an object that was just read or written."""
+
+    def absent(self, kind: Kind, namespace: str, name: str) -> None:
+        """Takes note that a live read did not find an object."""
+
+
+class Reconciler:
+    """Brings models to what their specs ask for, through `cluster`, on what `memory` knows."""
+
+    def __init__(self, *, cluster: Cluster, memory: Memory, now: Callable[[], datetime]) -> None:
+        self._cluster = cluster
+        self._memory = memory
+        self._now = now
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Looks at one model until nothing is left to do.
+
+        Returns:
+            Seconds after which it should be looked at again anyway; None if events are enough.
+
+        Raises:
+            NeedsPerson: an action was refused; status says so.
+            NeedsWorld: something could not be done now.
+        """
+        met: set[tuple[str, str]] = set()
+        for _ in range(LOOKS):
+            observed = self._memory.snapshot(key, now=self._now())
+            if observed is None:
+                return None
+            planned = plan.plan(observed)
+            failure = await self._execute(key, planned.actions, met=met)
+            if isinstance(failure, errors.Stale) or (failure is None and planned.actions):
+                continue
+            try:
+                await self._say(key, refused=failure)
+            except errors.Stale:
+                await self._read(MODEL, *key)
+                continue
+            if failure is not None:
+                raise failure
+            return planned.requeue_after
+        raise errors.Unsettled(f"{key[0]}/{key[1]}: changed by somebody else faster than it can be settled")
+
+    async def _execute(
+        self, key: Key, actions: Iterable[Action], *, met: set[tuple[str, str]]
+    ) -> errors.CatfishError | None:
+        """Does the actions in order, up to the first that fails; returns how that one failed."""
+        for action in actions:
+            try:
+                await self._do(action, met=met)
+            except errors.Noted as error:
+                return error
+            except errors.Stale as error:
+                await self._read(*_address(action))
+                await self._read(MODEL, *key)
+                return error
+            except (errors.NeedsPerson, errors.NeedsWorld) as error:
+                return error
+        return None
+
+    async def _do(self, action: Action, *, met: set[tuple[str, str]]) -> None:
+        kind, namespace, name = _address(action)
+        match action:
+            case Apply(uid=None):
+                await self._make_sure_it_is_new(kind, namespace, name, met=met)
+                self._learn(kind, await self._cluster.apply(action.manifest, uid=None), "created")
+            case Apply():
+                self._learn(kind, await self._cluster.apply(action.manifest, uid=action.uid), "updated")
+            case Replace():
+                operations: list[Json] = [
+                    {"op": "test", "path": "/metadata/uid", "value": action.uid},
+                    {"op": "test", "path": "/metadata/resourceVersion", "value": action.resource_version},
+                    # "add" replaces what is there, and unlike "replace" does not mind if it is not
+                    {"op": "add", "path": action.path, "value": action.value},
+                ]
+                changed = await self._cluster.patch_json(
+                    kind, namespace=namespace, name=name, operations=operations
+                )
+                self._learn(kind, changed, f"put back {action.path} of")
+            case Delete():
+                await self._cluster.delete(
+                    kind,
+                    namespace=namespace,
+                    name=name,
+                    uid=action.uid,
+                    resource_version=action.resource_version,
+                )
+                self._memory.absent(kind, namespace, name)
+                log.info("deleted %s %s/%s", kind.kind, namespace, name)
+
+    async def _make_sure_it_is_new(
+        self, kind: Kind, namespace: str, name: str, *, met: set[tuple[str, str]]
+    ) -> None:
+        """Looks into the store before creating: the cache may be late, and sees only what has our label."""
+        live = await self._cluster.get(kind, namespace=namespace, name=name)
+        if live is None:
+            return
+        self._memory.observe(kind, live, live=True)
+        if (kind.kind, name) in met:  # the plan knows of it and still wants to create it
+            message = f"{kind.kind} {name} exists and belongs to somebody else"
+            raise errors.Refused(reason="NameConflict", message=message)
+        met.add((kind.kind, name))
+        raise errors.Noted(f"{kind.kind} {namespace}/{name} exists already")
+
+    def _learn(self, kind: Kind, item: Json, what: str) -> None:
+        self._memory.observe(kind, item, live=True)
+        log.info("%s %s %s/%s", what, kind.kind, item["metadata"]["namespace"], item["metadata"]["name"])
+
+    async def _read(self, kind: Kind, namespace: str, name: str) -> None:
+        """Brings what is known of one object up to date."""
+        live = await self._cluster.get(kind, namespace=namespace, name=name)
+        if live is None:
+            self._memory.absent(kind, namespace, name)
+        else:
+            self._memory.observe(kind, live, live=True)
+
+    async def _say(self, key: Key, *, refused: errors.CatfishError | None) -> None:
+        """Writes the status if it differs from the live one."""
+        observed = self._memory.snapshot(key, now=self._now())
+        if observed is None or "deletionTimestamp" in observed.body["metadata"]:
+            return
+        live = observed.body.get("status")
+        verdict = (
+            reasons.stalled(refused.reason, str(refused)) if isinstance(refused, errors.Refused) else None
+        )
+        wanted = status.status(observed, plan.plan(observed), refused=verdict)
+        if not status.differs(live, wanted):
+            return
+        try:
+            self._memory.observe(
+                MODEL, await self._cluster.patch_status(observed.body, status=wanted), live=True
+            )
+        except errors.NeedsWorld:
+            if refused is None:
+                raise
+            return  # the first failure is the one to speak of; the status is said on the next look
+        if (live or {}).get("message") != wanted.get("message"):
+            log.info("%s/%s: %s", *key, wanted.get("message"))
+
+
+def _address(action: Action) -> tuple[Kind, str, str]:
+    match action:
+        case Apply(manifest=manifest):
+            metadata = manifest["metadata"]
+            return kind_of(manifest["apiVersion"], manifest["kind"]), metadata["namespace"], metadata["name"]
+        case Replace() | Delete():
+            return kind_of(action.api_version, action.kind), action.namespace, action.name

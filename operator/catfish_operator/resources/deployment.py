@@ -1,0 +1,147 @@
+"""The Deployment of a model and the pod template that a new revision keeps."""
+
+import json
+
+from catfish_operator.model import CatfishModel, Json
+from catfish_operator.resources.metadata import REVISION_LABEL, labels, metadata, selector
+
+API_VERSION, KIND = "apps/v1", "Deployment"
+CONTAINER = "server"
+HTTP_PORT, ADMIN_PORT = 5000, 5002
+LONGEST_REQUEST_SECONDS = 30
+CLOSING_SECONDS = 5
+SCRATCH_SIZE = "8Gi"
+"""The room for weights while they are fetched; a pod that takes more is evicted."""
+
+
+def deployment(model: CatfishModel, *, template: Json, replicas: int | None) -> Json:
+    """The Deployment; `replicas` None leaves the number of pods to whoever owns it."""
+    spec: Json = {
+        "selector": {"matchLabels": selector(model.name)},
+        "strategy": {
+            "type": "RollingUpdate",
+            "rollingUpdate": {
+                "maxSurge": model.rollout.max_surge,
+                "maxUnavailable": model.rollout.max_unavailable,
+            },
+        },
+        "minReadySeconds": model.rollout.min_ready_seconds,
+        "progressDeadlineSeconds": model.rollout.progress_deadline_seconds,
+        "revisionHistoryLimit": 10,
+        "paused": False,
+        "template": template,
+    }
+    if replicas is not None:
+        spec["replicas"] = replicas
+    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata(model), "spec": spec}
+
+
+def template(model: CatfishModel, *, revision: str) -> Json:
+    """The pod template of a new revision: `restricted` by Pod Security, with no token and no command.
+
+    There is no startupProbe, which would end a long download: the admin port answers from the start on.
+    """
+    spec: Json = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "terminationGracePeriodSeconds": model.drain_seconds + LONGEST_REQUEST_SECONDS + CLOSING_SECONDS,
+        "containers": [_container(model, revision=revision)],
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": SCRATCH_SIZE}}],
+    }
+    if model.image_pull_secrets:
+        spec["imagePullSecrets"] = [{"name": name} for name in model.image_pull_secrets]
+    if model.node_selector:
+        spec["nodeSelector"] = model.node_selector
+    if model.tolerations:
+        spec["tolerations"] = list(model.tolerations)
+    return {"metadata": {"labels": labels(model.name) | {REVISION_LABEL: revision}}, "spec": spec}
+
+
+def _container(model: CatfishModel, *, revision: str) -> Json:
+    container: Json = {
+        "name": CONTAINER,
+        "image": model.image,
+        "imagePullPolicy": model.image_pull_policy or _pull_policy(model.image),
+        "env": environment(model, revision=revision),
+        "ports": [
+            {"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"},
+            {"name": "admin", "containerPort": ADMIN_PORT, "protocol": "TCP"},
+        ],
+        "livenessProbe": _probe("/livez", period=10, timeout=5, failures=3),
+        "readinessProbe": _probe("/readyz", period=2, timeout=2, failures=2),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - a volume of the pod's own
+    }
+    if model.weights.credentials_secret:
+        container["envFrom"] = [{"secretRef": {"name": model.weights.credentials_secret}}]
+    if model.resources:
+        container["resources"] = model.resources
+    return container
+
+
+def _pull_policy(image: str) -> str:
+    """Kubernetes' own rule: only the tag `latest`, given or implied, is pulled each time."""
+    if "@" in image:
+        return "IfNotPresent"
+    _, colon, tag = image.rpartition("/")[2].partition(":")
+    return "Always" if not colon or tag == "latest" else "IfNotPresent"
+
+
+def _probe(path: str, *, period: int, timeout: int, failures: int) -> Json:
+    return {
+        "httpGet": {"path": path, "port": "admin", "scheme": "HTTP"},
+        "periodSeconds": period,
+        "timeoutSeconds": timeout,
+        "failureThreshold": failures,
+        "successThreshold": 1,
+    }
+
+
+def environment(model: CatfishModel, *, revision: str) -> list[Json]:
+    """The server's environment, as docs/contract.md has it; what the spec leaves open sets no variable."""
+    weights, network, prediction = model.weights, model.network, model.prediction
+    values = {
+        "CATFISH_HOST": "0.0.0.0",  # noqa: S104 - the pod's own address; the Service decides who reaches it
+        "CATFISH_PORT": str(HTTP_PORT),
+        "CATFISH_ADMIN_PORT": str(ADMIN_PORT),
+        "CATFISH_MODEL_LOCATION": weights.url,
+        "CATFISH_MODEL_SHA256": weights.sha256,
+        "CATFISH_WEIGHTS_ENDPOINT": weights.endpoint,
+        "CATFISH_ARCHITECTURE": network.architecture,
+        "CATFISH_HEAD_HIDDEN": _number(network.head_hidden),
+        "CATFISH_CLASSES": json.dumps(network.classes, ensure_ascii=False),
+        "CATFISH_IMAGE_SIZE": _number(network.image_size),
+        "CATFISH_IMAGE_MEAN": _numbers(network.mean),
+        "CATFISH_IMAGE_STD": _numbers(network.std),
+        "CATFISH_UNKNOWN_THRESHOLD": _number(prediction.unknown_threshold),
+        "CATFISH_RETURN_PROBABILITIES": _flag(prediction.return_probabilities),
+        "CATFISH_IMAGE_URLS_ENABLED": _flag(prediction.image_urls_enabled),
+        "CATFISH_IMAGE_URLS_ALLOW_HOSTS": ",".join(prediction.image_urls_allow_hosts) or None,
+        "CATFISH_DRAIN_SECONDS": str(model.drain_seconds),
+        "CATFISH_REVISION": revision,
+    }
+    return [{"name": name, "value": _literal(value)} for name, value in values.items() if value is not None]
+
+
+def _literal(value: str) -> str:
+    """The value so that Kubernetes passes it on as it is; it replaces `$(NAME)`, and takes `$$` for `$`."""
+    return value.replace("$", "$$")
+
+
+def _number(value: float | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _numbers(values: tuple[float, ...] | None) -> str | None:
+    return None if values is None else ",".join(str(value) for value in values)
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"

@@ -1,0 +1,123 @@
+"""Revisions: what shaped a model's pods, kept as ControllerRevisions (apps/v1) that the model owns.
+
+A revision is named by a hash of the spec fields that shape pods. It holds the pod template that was rendered
+when it was first seen, and that template is what runs: an operator that renders differently restarts no pods.
+"""
+
+import dataclasses
+import hashlib
+import json
+from typing import Any
+
+from catfish_operator.model import CatfishModel, Json, Prediction
+from catfish_operator.resources import quantity
+from catfish_operator.resources.metadata import metadata
+
+API_VERSION, KIND = "apps/v1", "ControllerRevision"
+KEPT = 10
+"""How many revisions are kept at most."""
+
+
+def inputs(model: CatfishModel) -> Json:
+    """The part of the spec that shapes pods; defaults are left out, so that a new field changes no hash."""
+    network, weights, prediction = model.network, model.weights, model.prediction
+    spec = {
+        "image": model.image,
+        "imagePullPolicy": model.image_pull_policy,
+        "imagePullSecrets": [{"name": name} for name in model.image_pull_secrets],
+        "weights": {
+            "url": weights.url,
+            "sha256": weights.sha256,
+            "credentialsSecretRef": {"name": weights.credentials_secret},
+            "endpoint": weights.endpoint,
+        },
+        "model": {
+            "architecture": network.architecture,
+            "head": {"hidden": network.head_hidden},
+            "classes": list(network.classes),
+            "imageSize": network.image_size,
+            "mean": list(network.mean or ()),
+            "std": list(network.std or ()),
+        },
+        "prediction": _prediction(prediction),
+        "resources": model.resources,
+        "nodeSelector": model.node_selector,
+        "tolerations": list(model.tolerations),
+        "drainSeconds": _unless_default(model, "drain_seconds"),
+    }
+    stripped: Json = _without_nothing(spec)
+    return stripped
+
+
+def _prediction(prediction: Prediction) -> Json:
+    return {
+        "unknownThreshold": prediction.unknown_threshold,
+        "returnProbabilities": _unless_default(prediction, "return_probabilities"),
+        "imageURLs": {
+            "enabled": _unless_default(prediction, "image_urls_enabled"),
+            "allowHosts": list(prediction.image_urls_allow_hosts),
+        },
+    }
+
+
+def _unless_default(holder: CatfishModel | Prediction, name: str) -> Any:  # noqa: ANN401 - the field's own type
+    value = getattr(holder, name)
+    default = next(field.default for field in dataclasses.fields(holder) if field.name == name)
+    return None if value == default else value
+
+
+def _without_nothing(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    """The same without members that are None or empty, all the way down."""
+    if not isinstance(value, dict):
+        return value
+    kept = {key: _without_nothing(item) for key, item in value.items()}
+    return {key: item for key, item in kept.items() if item is not None and item not in ({}, [])}
+
+
+def name(model: CatfishModel) -> str:
+    """The name of the revision that the spec asks for."""
+    text = json.dumps(_canonical(inputs(model)), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return f"{model.name}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+
+
+def _canonical(value: Any, path: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - any JSON
+    """One spelling for equal values: quantities by value, whole numbers without a fraction."""
+    if isinstance(value, dict):
+        return {key: _canonical(item, (*path, key)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_canonical(item, path) for item in value]
+    if path[:1] == ("resources",) and path[1] in ("requests", "limits"):
+        return quantity.canonical(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def revision(model: CatfishModel, *, name: str, number: int, data: Json) -> Json:
+    """The ControllerRevision; its data can never change, its number says how lately it was asked for."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": metadata(model, name),
+        "data": data,
+        "revision": number,
+    }
+
+
+def data(model: CatfishModel, template: Json) -> Json:
+    """What a new revision keeps."""
+    return {"inputs": inputs(model), "template": template}
+
+
+def stored_template(live: Json) -> Json | None:
+    """The pod template that a revision keeps; None if it keeps none that could be used."""
+    kept = live.get("data")
+    template = kept.get("template") if isinstance(kept, dict) else None
+    if not isinstance(template, dict) or not isinstance(template.get("spec"), dict):
+        return None
+    return template if isinstance(template.get("metadata"), dict) else None
+
+
+def number(live: Json) -> int:
+    """How lately a revision was asked for: the greatest number is the latest."""
+    return int(live.get("revision") or 0)

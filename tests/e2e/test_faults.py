@@ -1,0 +1,87 @@
+"""Pods killed, the API server away, models deleted: things heal by themselves, and nothing is left."""
+
+import time
+
+import pytest
+
+from demo import model
+from demo.kube import KubectlFailed, wait_for
+from demo.load import Load
+
+pytestmark = pytest.mark.e2e
+AWAY_SECONDS = 60.0
+
+
+def test_a_killed_pod_is_replaced(kube, namespace, applied):
+    applied(replicas=2)
+    victim = kube.list("pods", namespace)[0]["metadata"]
+    kube.run("delete", "pod", victim["name"], "--namespace", namespace, "--grace-period=0", "--force")
+    found = model.settled(kube, "catfish", namespace)
+    assert found["status"]["readyReplicas"] == 2
+
+    def replaced() -> bool:
+        return victim["uid"] not in {pod["metadata"]["uid"] for pod in kube.list("pods", namespace)}
+
+    wait_for("the killed pod to be gone", replaced, seconds=60)
+
+
+def test_a_server_killed_in_its_pod_starts_again(kube, namespace, applied):
+    applied()
+    (pod,) = kube.list("pods", namespace)
+    name = pod["metadata"]["name"]
+    kube.run("exec", name, "--namespace", namespace, "--", "sh", "-c", "kill -QUIT 1; kill -ABRT 1; kill 1")
+
+    def restarted() -> bool:
+        found = kube.get("pod", name, namespace)
+        return found["status"]["containerStatuses"][0]["restartCount"] >= 1
+
+    wait_for("the container to start again", restarted, seconds=90)
+    assert model.settled(kube, "catfish", namespace)["status"]["readyReplicas"] == 1
+
+
+def test_a_deleted_child_is_made_again(kube, namespace, applied):
+    applied(replicas=2)
+    before = {kind: kube.get(kind, "catfish", namespace)["metadata"]["uid"] for kind in ("service", "pdb")}
+    for kind in before:
+        kube.run("delete", kind, "catfish", "--namespace", namespace)
+
+    def made_again() -> bool:
+        found = [kube.get(kind, "catfish", namespace) for kind in before]
+        return all(one is not None and one["metadata"]["uid"] not in before.values() for one in found)
+
+    wait_for("both children to be there again", made_again, seconds=30)
+    model.settled(kube, "catfish", namespace)
+
+
+def test_a_deleted_model_leaves_nothing(kube, namespace, applied):
+    applied(replicas=2)
+    assert len(model.leftovers(kube, "catfish", namespace)) >= 6
+    kube.run("delete", "cfm", "catfish", "--namespace", namespace)
+    wait_for("nothing to be left", lambda: not model.leftovers(kube, "catfish", namespace), seconds=90)
+    kinds = (
+        "deployments,replicasets,pods,services,endpointslices,poddisruptionbudgets,controllerrevisions,jobs"
+    )
+    assert [thing["metadata"]["name"] for thing in kube.list(kinds, namespace)] == []
+
+
+def test_serving_does_not_need_the_api_server_and_the_operator_heals_when_it_is_back(
+    kube, namespace, applied
+):
+    from localcluster import cluster
+
+    applied(replicas=2)
+    address = model.url(kube, "catfish", namespace)
+    here = cluster.current()
+    assert here is not None
+    with Load(address, model.samples(), rate=20) as load:
+        here.plane.stop_apiserver()
+        try:
+            with pytest.raises(KubectlFailed):
+                kube.run("get", "--raw", "/readyz", timeout=10)
+            until = time.monotonic() + AWAY_SECONDS
+            load.wait_until(lambda _: time.monotonic() > until, seconds=AWAY_SECONDS + 10)
+        finally:
+            here.plane.start_apiserver()
+        kube.run("scale", "cfm/catfish", "--namespace", namespace, "--replicas=1")
+        assert model.settled(kube, "catfish", namespace)["status"]["replicas"] == 1
+    assert load.result().failures == {}, load.result().sentence()

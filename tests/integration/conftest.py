@@ -1,0 +1,71 @@
+"""A real etcd, kube-apiserver and kube-controller-manager for the tests of this folder, started once."""
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from localcluster.controlplane import ControlPlane
+
+REPOSITORY = Path(__file__).parents[2]
+CRD = REPOSITORY / "crds" / "catfishmodels.yaml"
+_numbers = itertools.count(1)
+
+Kubectl = Callable[..., str]
+T = TypeVar("T")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.integration)
+
+
+@pytest.fixture(scope="session")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A control plane on loopback with the CRD in it; without a node: pods stay as a test leaves them."""
+    with ControlPlane.start_in(tmp_path_factory.mktemp("plane")) as started:
+        if CRD.exists():
+            started.kubectl("apply", "--server-side", "-f", str(CRD))
+            started.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRD))
+        yield started
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(plane: ControlPlane) -> Path:
+    """The administrator's kubeconfig."""
+    return plane.kubeconfig
+
+
+@pytest.fixture(scope="session")
+def kubectl(plane: ControlPlane) -> Kubectl:
+    """Runs kubectl as the administrator: `kubectl("get", "pods", "-n", namespace)` returns what it wrote."""
+    return plane.kubectl
+
+
+@pytest.fixture
+def namespace(plane: ControlPlane) -> Iterator[str]:
+    """A fresh namespace with its service account; its deletion begins when the test ends."""
+    name = f"test-{next(_numbers)}"
+    plane.kubectl("create", "namespace", name)
+    eventually(lambda: plane.kubectl("get", "serviceaccount", "default", "-n", name, "--ignore-not-found"))
+    yield name
+    plane.kubectl("delete", "namespace", name, "--wait=false")
+
+
+def eventually(condition: Callable[[], T], *, seconds: float = 30) -> T:
+    """Returns the condition's value as soon as it is true; fails the test when the time is over."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s; the last value was {value!r}"
+        time.sleep(0.05)
+    return value
+
+
+def audit_events(plane: ControlPlane) -> list[dict[str, Any]]:
+    """What was asked of the API server so far, oldest first."""
+    return [json.loads(line) for line in plane.audit_log.read_text().splitlines() if line.endswith("}")]

@@ -1,0 +1,357 @@
+"""The operator as a process, a client of the API server, a scripted kubelet: what the operator's tests need.
+
+The operator runs with exactly the rights of manifests/base, under its service account's name. There are no
+nodes: `Kubelet` plays them by writing the status of pods.
+"""
+
+import base64
+import http.client
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.parse
+from collections import Counter
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+OPERATOR = "system:serviceaccount:catfish-system:catfish-operator"
+WRITES = ("create", "update", "patch", "delete", "deletecollection")
+MODELS = "/apis/catfish.dev/v1alpha1/namespaces/{}/catfishmodels"
+DEPLOYMENTS = "/apis/apps/v1/namespaces/{}/deployments"
+REVISIONS = "/apis/apps/v1/namespaces/{}/controllerrevisions"
+SERVICES = "/api/v1/namespaces/{}/services"
+BUDGETS = "/apis/policy/v1/namespaces/{}/poddisruptionbudgets"
+PODS = "/api/v1/namespaces/{}/pods"
+MANIFESTS = ("namespace.yaml", "rbac.yaml", "rbac-users.yaml")
+
+
+def wait_for(condition, *, seconds=20.0, what="the condition"):
+    """Returns the first true answer of `condition`; fails with its last answer otherwise."""
+    until = time.monotonic() + seconds
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        if time.monotonic() > until:
+            raise AssertionError(f"not within {seconds:g} s: {what}: last seen {answer!r}")
+        time.sleep(0.05)
+
+
+class Api:
+    """A small client of the API server: one connection a thread, JSON in and out."""
+
+    def __init__(self, kubeconfig):
+        config = yaml.safe_load(Path(kubeconfig).read_text())
+        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+        self._address = urllib.parse.urlsplit(cluster["server"]).netloc
+        self._tls = ssl.create_default_context(cadata=_decode(cluster["certificate-authority-data"]))
+        with tempfile.NamedTemporaryFile("w") as both:
+            both.write(_decode(user["client-certificate-data"]) + _decode(user["client-key-data"]))
+            both.flush()
+            self._tls.load_cert_chain(both.name)
+
+    def request(self, method, path, body=None, *, content_type="application/json"):
+        """Returns the status and the answer."""
+        connection = http.client.HTTPSConnection(self._address, context=self._tls, timeout=20)
+        try:
+            headers = {"Content-Type": content_type, "Accept": "application/json"}
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            response = connection.getresponse()
+            text = response.read()
+        finally:
+            connection.close()
+        return response.status, json.loads(text) if text else {}
+
+    def ok(self, *args, **kwargs):
+        """Returns the answer; anything but success is an AssertionError."""
+        status, answer = self.request(*args, **kwargs)
+        assert 200 <= status < 300, f"{args[:2]}: {status} {answer.get('message')}"
+        return answer
+
+    def get(self, path):
+        """Returns the object, or None if there is none."""
+        status, answer = self.request("GET", path)
+        assert status in {200, 404}, f"GET {path}: {status} {answer.get('message')}"
+        return answer if status == 200 else None
+
+    def items(self, path, selector=""):
+        """Returns the objects of a listing."""
+        query = f"?labelSelector={urllib.parse.quote(selector)}" if selector else ""
+        return self.ok("GET", path + query)["items"]
+
+    def create(self, path, body):
+        """Makes an object."""
+        return self.ok("POST", path, body)
+
+    def merge(self, path, body):
+        """Changes an object by a merge patch."""
+        return self.ok("PATCH", path, body, content_type="application/merge-patch+json")
+
+    def delete(self, path, **options):
+        """Deletes an object; one that is gone already is fine."""
+        status, answer = self.request("DELETE", path, options or None)
+        assert status in {200, 202, 404}, f"DELETE {path}: {status} {answer.get('message')}"
+
+
+def _decode(text):
+    return base64.b64decode(text).decode()
+
+
+def model(name="cat", **spec):
+    """A CatfishModel that the CRD accepts."""
+    return {
+        "apiVersion": "catfish.dev/v1alpha1",
+        "kind": "CatfishModel",
+        "metadata": {"name": name},
+        "spec": {
+            "image": "catfish-server:v1",
+            "weights": {"url": "http://store.catfish-store/models/v1.pt"},
+            "model": {"architecture": "resnet18", "classes": ["cat", "fish"]},
+            "rollout": {"minReadySeconds": 0},
+            **spec,
+        },
+    }
+
+
+def condition(body, kind):
+    """One condition of a model's status, or {}."""
+    conditions = (body or {}).get("status", {}).get("conditions", [])
+    return next((found for found in conditions if found["type"] == kind), {})
+
+
+def settled(body):
+    """Whether the status says, for the present generation, that everything is as asked for."""
+    up_to_date = condition(body, "UpToDate")
+    return (
+        up_to_date.get("status") == "True"
+        and body["status"]["observedGeneration"] == body["metadata"]["generation"]
+        and condition(body, "Reconciling").get("status") == "False"
+    )
+
+
+class OperatorProcess:
+    """The operator, as `python -m catfish_operator`."""
+
+    def __init__(self, plane, directory, **environ):
+        self._log = Path(directory) / f"operator-{time.monotonic_ns()}.log"
+        kubeconfig = plane.kubeconfig_for(OPERATOR, groups=["system:serviceaccounts"])
+        self._environ = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT / "operator"),
+            "KUBECONFIG": str(kubeconfig),
+            "CATFISH_ADMIN_HOST": "127.0.0.1",
+            "CATFISH_ADMIN_PORT": "0",
+            "CATFISH_LOG_FORMAT": "json",
+            **environ,
+        }
+        self._process = None
+
+    def start(self):
+        """Starts it, and does not wait."""
+        with self._log.open("ab") as log:
+            command = [sys.executable, "-m", "catfish_operator"]
+            self._process = subprocess.Popen(command, env=self._environ, stdout=log, stderr=log)
+        return self
+
+    def wait_ready(self, *, seconds=30.0):
+        """Waits until /readyz says so."""
+        wait_for(lambda: self.probe("/readyz") == 200, seconds=seconds, what=f"ready; {self.text()[-2000:]}")
+        return self
+
+    def kill(self):
+        """SIGKILL."""
+        self._process.kill()
+        self._process.wait(10)
+
+    def terminate(self, *, seconds=10.0):
+        """SIGTERM; returns the exit code."""
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(seconds)
+
+    def stop(self):
+        """Ends it, whatever it takes."""
+        if self._process and self._process.poll() is None:
+            try:
+                self.terminate()
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def running(self):
+        """Whether the process lives."""
+        return self._process.poll() is None
+
+    def text(self):
+        """All that it has said."""
+        return self._log.read_text() if self._log.exists() else ""
+
+    def lines(self):
+        """What it has said, parsed: every line is one JSON object."""
+        return [json.loads(line) for line in self.text().splitlines()]
+
+    @property
+    def port(self):
+        """The port of its probes, None as long as it has not said."""
+        for line in self.text().splitlines():
+            message = json.loads(line)["message"]
+            if "probes and metrics on port " in message:
+                return int(message.rpartition(" ")[2])
+        return None
+
+    def probe(self, path):
+        """The status of a probe; 0 while nothing listens."""
+        if self.port is None:
+            return 0
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status
+        except OSError:
+            return 0
+        finally:
+            connection.close()
+
+
+class Audit:
+    """What the API server's audit log says about the operator since a moment."""
+
+    def __init__(self, path):
+        self._path = Path(path)
+        self._from = self._path.stat().st_size
+
+    def entries(self):
+        """The operator's requests."""
+        with self._path.open("rb") as log:
+            log.seek(self._from)
+            lines = log.read().splitlines(keepends=True)
+        parsed = [json.loads(line) for line in lines if line.endswith(b"\n")]
+        return [
+            entry
+            for entry in parsed
+            if entry["user"]["username"] == OPERATOR and entry["stage"] == "ResponseComplete"
+        ]
+
+    def writes(self, namespace=None):
+        """Those that write (to a namespace), as `verb resource[/subresource] namespace/name`."""
+        return [
+            _what(entry)
+            for entry in self.entries()
+            if entry["verb"] in WRITES and namespace in {None, entry["objectRef"].get("namespace")}
+        ]
+
+    def requests(self):
+        """How many there were of each verb."""
+        return Counter(entry["verb"] for entry in self.entries())
+
+
+def _what(entry):
+    ref = entry["objectRef"]
+    below = f"/{ref['subresource']}" if "subresource" in ref else ""
+    return f"{entry['verb']} {ref['resource']}{below} {ref.get('namespace')}/{ref.get('name')}"
+
+
+class Kubelet(threading.Thread):
+    """Plays the nodes of one namespace (or, None, of all): brings every pod to what `script(pod)` says.
+
+    A script returns the pod's status, or None to leave the pod alone. The default makes every pod Ready.
+    """
+
+    def __init__(self, api, namespace=None, script=None):
+        super().__init__(daemon=True)
+        self.api = api
+        self.namespace = namespace
+        self.script = script or (lambda _: running())
+        self._ended = threading.Event()
+        self._done = {}
+
+    def run(self):
+        path = PODS.format(self.namespace) if self.namespace else "/api/v1/pods"
+        while not self._ended.wait(0.1):
+            try:
+                for pod in self.api.items(path, "app.kubernetes.io/name=catfish-model"):
+                    self._bring(pod)
+            except (OSError, ValueError, AssertionError, http.client.HTTPException):
+                continue  # the API server may be away, or the pod gone; the next round is soon
+
+    def _bring(self, pod):
+        path = f"{PODS.format(pod['metadata']['namespace'])}/{pod['metadata']['name']}"
+        if "deletionTimestamp" in pod["metadata"]:
+            self.api.delete(path, gracePeriodSeconds=0)
+            return
+        status = self.script(pod)
+        uid = pod["metadata"]["uid"]
+        if status is not None and self._done.get(uid) != status:
+            stamped = json.loads(json.dumps(status).replace("NOW", datetime.now(UTC).strftime("%FT%TZ")))
+            self.api.merge(f"{path}/status", {"status": stamped})
+            self._done[uid] = status
+
+    def stop(self):
+        """Ends the thread."""
+        self._ended.set()
+        self.join(30)
+
+
+@contextmanager
+def kubelet(api, namespace=None, script=None):
+    """A kubelet for the time of a block; its script may be replaced."""
+    thread = Kubelet(api, namespace, script)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        thread.stop()
+
+
+def running():
+    """The status of a pod that answers."""
+    state = {"running": {"startedAt": "NOW"}}
+    return {
+        "phase": "Running",
+        "podIP": "10.0.0.1",
+        "podIPs": [{"ip": "10.0.0.1"}],
+        "conditions": [
+            {"type": kind, "status": "True", "lastTransitionTime": "NOW"}
+            for kind in ("PodScheduled", "Initialized", "ContainersReady", "Ready")
+        ],
+        "containerStatuses": [_container(ready=True, started=True, restartCount=0, state=state)],
+    }
+
+
+def failing(message, *, exit_code=13, reason="Error"):
+    """The status of a pod whose container has ended with a termination message, and will be started again."""
+    ended = {
+        "exitCode": exit_code,
+        "reason": reason,
+        "message": message,
+        "startedAt": "NOW",
+        "finishedAt": "NOW",
+    }
+    return {
+        "phase": "Running",
+        "conditions": [
+            {"type": "PodScheduled", "status": "True", "lastTransitionTime": "NOW"},
+            {"type": "Ready", "status": "False", "reason": "ContainersNotReady", "lastTransitionTime": "NOW"},
+        ],
+        "containerStatuses": [
+            _container(
+                ready=False,
+                started=False,
+                restartCount=2,
+                state={"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 20s"}},
+                lastState={"terminated": ended},
+            )
+        ],
+    }
+
+
+def _container(**more):
+    return {"name": "server", "image": "catfish-server", "imageID": "sha256:0", **more}

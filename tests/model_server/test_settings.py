@@ -1,0 +1,189 @@
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from catfish_server import cpus
+from catfish_server import settings as configuration
+from catfish_server.errors import InvalidSpec
+from catfish_server.settings import Settings
+
+REQUIRED = {"CATFISH_MODEL_LOCATION": "/w.pt", "CATFISH_CLASSES": '["cat", "fish"]'}
+
+
+def test_every_default_is_the_documented_one() -> None:
+    assert asdict(Settings.from_env(REQUIRED | {"CATFISH_THREADS": "3"})) == {
+        "location": "/w.pt",
+        "classes": ("cat", "fish"),
+        "host": "0.0.0.0",
+        "port": 5000,
+        "admin_port": 5002,
+        "sha256": None,
+        "weights_endpoint": None,
+        "architecture": "resnet50",
+        "head_hidden": None,
+        "image_size": 224,
+        "mean": (0.485, 0.456, 0.406),
+        "std": (0.229, 0.224, 0.225),
+        "unknown_threshold": None,
+        "return_probabilities": False,
+        "image_urls_enabled": True,
+        "image_urls_allow_hosts": (),
+        "drain_seconds": 5.0,
+        "revision": None,
+        "threads": 3,
+        "max_body_bytes": 10485760,
+        "max_pixels": 25_000_000,
+        "request_timeout_seconds": 30.0,
+        "cache_dir": Path("/tmp"),
+        "log_level": "INFO",
+    }
+
+
+def test_every_variable_of_the_contract_is_read() -> None:
+    env = {
+        "CATFISH_HOST": "127.0.0.1",
+        "CATFISH_PORT": "1",
+        "CATFISH_ADMIN_PORT": "2",
+        "CATFISH_MODEL_LOCATION": "s3://models/v1.pt",
+        "CATFISH_MODEL_SHA256": "AB" * 32,
+        "CATFISH_WEIGHTS_ENDPOINT": "http://store:9000/",
+        "CATFISH_ARCHITECTURE": "cnnnet",
+        "CATFISH_HEAD_HIDDEN": "500",
+        "CATFISH_CLASSES": "cat, fish,dog",
+        "CATFISH_IMAGE_SIZE": "96",
+        "CATFISH_IMAGE_MEAN": "0.1,0.2, 0.3",
+        "CATFISH_IMAGE_STD": "1,1,1",
+        "CATFISH_UNKNOWN_THRESHOLD": "0.6",
+        "CATFISH_RETURN_PROBABILITIES": "true",
+        "CATFISH_IMAGE_URLS_ENABLED": "false",
+        "CATFISH_IMAGE_URLS_ALLOW_HOSTS": "Store.example., other",
+        "CATFISH_DRAIN_SECONDS": "0",
+        "CATFISH_REVISION": "catfish-0123456789",
+    }
+    assert Settings.from_env(env | {"CATFISH_THREADS": "1"}) == Settings(
+        host="127.0.0.1",
+        port=1,
+        admin_port=2,
+        location="s3://models/v1.pt",
+        sha256="ab" * 32,
+        weights_endpoint="http://store:9000",
+        architecture="cnnnet",
+        head_hidden=500,
+        classes=("cat", "fish", "dog"),
+        image_size=96,
+        mean=(0.1, 0.2, 0.3),
+        std=(1.0, 1.0, 1.0),
+        unknown_threshold=0.6,
+        return_probabilities=True,
+        image_urls_enabled=False,
+        image_urls_allow_hosts=("store.example", "other"),
+        drain_seconds=0.0,
+        revision="catfish-0123456789",
+        threads=1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "field"),
+    [
+        ("CATFISH_PORT", "65536", "CATFISH_PORT"),
+        ("CATFISH_PORT", "\N{ARABIC-INDIC DIGIT FIVE}", "CATFISH_PORT"),
+        ("CATFISH_MODEL_LOCATION", "", "spec.weights.url"),
+        ("CATFISH_MODEL_SHA256", "abc", "spec.weights.sha256"),
+        ("CATFISH_WEIGHTS_ENDPOINT", "store:9000", "spec.weights.endpoint"),
+        ("CATFISH_WEIGHTS_ENDPOINT", "http://user:hunter2@store", "spec.weights.endpoint"),
+        ("CATFISH_WEIGHTS_ENDPOINT", "http://store:hunter2", "spec.weights.endpoint"),
+        ("CATFISH_ARCHITECTURE", "../etc", "spec.model.architecture"),
+        ("CATFISH_HEAD_HIDDEN", "0", "spec.model.head.hidden"),
+        ("CATFISH_CLASSES", "", "spec.model.classes"),
+        ("CATFISH_CLASSES", "cat", "spec.model.classes"),
+        ("CATFISH_CLASSES", "cat,cat", "spec.model.classes"),
+        ("CATFISH_CLASSES", '["cat", 1]', "spec.model.classes"),
+        ("CATFISH_CLASSES", '["cat"', "spec.model.classes"),
+        ("CATFISH_CLASSES", "[" * 100_000, "spec.model.classes"),
+        ("CATFISH_CLASSES", '["cat", "a\\nb"]', "spec.model.classes"),
+        ("CATFISH_IMAGE_SIZE", "1e3", "spec.model.imageSize"),
+        ("CATFISH_IMAGE_MEAN", "1,2", "spec.model.mean"),
+        ("CATFISH_IMAGE_MEAN", "nan,0,0", "spec.model.mean"),
+        ("CATFISH_IMAGE_STD", "0,1,1", "spec.model.std"),
+        ("CATFISH_UNKNOWN_THRESHOLD", "nan", "spec.prediction.unknownThreshold"),
+        ("CATFISH_UNKNOWN_THRESHOLD", "60%", "spec.prediction.unknownThreshold"),
+        ("CATFISH_RETURN_PROBABILITIES", "maybe", "spec.prediction.returnProbabilities"),
+        ("CATFISH_DRAIN_SECONDS", "-1", "spec.drainSeconds"),
+        ("CATFISH_LOG_LEVEL", "loud", "CATFISH_LOG_LEVEL"),
+    ],
+)
+def test_a_bad_value_is_refused_with_the_names_of_the_variable_and_the_field(
+    variable: str, value: str, field: str
+) -> None:
+    with pytest.raises(InvalidSpec) as refused:
+        Settings.from_env(REQUIRED | {variable: value})
+    sentence = str(refused.value)
+    assert variable in sentence
+    assert sentence.startswith(field) or f"({field}" in sentence
+    assert "hunter2" not in sentence
+    assert len(sentence) < 300
+
+
+def test_flags_take_the_place_of_variables() -> None:
+    flags = configuration.flags(["--weights", "cat.pt", "--classes", "cat,fish", "--image-size", "96"])
+    settings = Settings.from_env(REQUIRED | {"CATFISH_IMAGE_SIZE": "224"} | flags)
+    assert (settings.location, settings.classes, settings.image_size) == ("cat.pt", ("cat", "fish"), 96)
+
+
+def test_every_attribute_has_exactly_one_variable() -> None:
+    attributes = [variable.attribute for variable in configuration.VARIABLES]
+    assert sorted(attributes) == sorted(Settings.__dataclass_fields__)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        pytest.param(
+            {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "50000 100000\n"}, 1, id="v2-half"
+        ),
+        pytest.param(
+            {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "250000 100000\n"}, 3, id="v2-2.5"
+        ),
+        pytest.param(
+            {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000\n"}, 8, id="v2-none"
+        ),
+        pytest.param(
+            {
+                "proc/self/cgroup": "0::/a/b\n",
+                "sys/fs/cgroup/a/b/cpu.max": "max 100000\n",
+                "sys/fs/cgroup/a/cpu.max": "200000 100000\n",
+            },
+            2,
+            id="v2-parent",
+        ),
+        pytest.param(
+            {
+                "proc/self/cgroup": "5:cpu,cpuacct:/kubepods/x\n4:memory:/x\n0::/x\n",
+                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "100000\n",
+                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000\n",
+            },
+            1,
+            id="v1-inside-a-container",
+        ),
+        pytest.param(
+            {
+                "proc/self/cgroup": "5:cpu,cpuacct:/\n",
+                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "-1\n",
+                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000\n",
+            },
+            8,
+            id="v1-none",
+        ),
+        pytest.param({}, 8, id="no-cgroups"),
+    ],
+)
+def test_threads_are_as_many_as_the_quota_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], expected: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _pid: set(range(8)))
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert cpus.available(tmp_path) == expected

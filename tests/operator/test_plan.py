@@ -1,0 +1,300 @@
+import copy
+
+import pytest
+
+from catfish_operator.actions import Apply, Delete, Replace
+from catfish_operator.resources import deployment, revision
+from tests.operator.world import World, body, foreign, revision_pod
+
+
+def settled(**spec):
+    world = World(body(**spec))
+    world.settle()
+    world.written.clear()
+    return world
+
+
+def kinds(actions):
+    return [
+        (type(action).__name__, action.manifest["kind"] if isinstance(action, Apply) else action.kind)
+        for action in actions
+    ]
+
+
+def test_a_new_model_gets_its_revision_before_its_deployment():
+    assert kinds(World(body(replicas=2)).plan().actions) == [
+        ("Apply", "ControllerRevision"),
+        ("Apply", "Deployment"),
+        ("Apply", "Service"),
+        ("Apply", "PodDisruptionBudget"),
+    ]
+
+
+def test_nothing_is_written_when_nothing_is_left_to_do():
+    assert settled(replicas=2).plan().actions == ()
+
+
+@pytest.mark.parametrize("replicas", [None, 0, 1])
+def test_one_pod_or_fewer_gets_no_budget(replicas):
+    spec = {} if replicas is None else {"replicas": replicas}
+    assert "PodDisruptionBudget" not in {kind for kind, _ in settled(**spec).objects}
+
+
+def test_a_budget_that_is_no_longer_wanted_is_deleted_if_it_is_the_one_that_was_seen():
+    world = settled(replicas=2)
+    live = world.objects["PodDisruptionBudget", "cat"]["metadata"]
+    world.change(replicas=1)
+    world.settle()
+    assert world.written[-1] == Delete(
+        api_version="policy/v1",
+        kind="PodDisruptionBudget",
+        namespace="default",
+        name="cat",
+        uid=live["uid"],
+        resource_version=live["resourceVersion"],
+    )
+
+
+def test_a_model_that_is_being_deleted_is_left_alone():
+    world = settled()
+    world.model["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    world.objects.clear()
+    assert world.plan().actions == ()
+
+
+def test_a_spec_that_cannot_be_read_stops_every_write_and_is_named():
+    world = settled()
+    world.change(replicas=-1)
+    assert world.plan().actions == ()
+    assert world.plan().verdict.reason == "InvalidSpec"
+    assert "spec.replicas" in world.plan().verdict.message
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Service", "PodDisruptionBudget", "ControllerRevision"])
+@pytest.mark.parametrize("owner", ["other", "nobody"])
+def test_an_object_of_somebody_else_is_not_touched(kind, owner):
+    world = settled(replicas=2)
+    live = next(item for (found, _), item in world.objects.items() if found == kind)
+    if owner == "other":
+        live["metadata"]["ownerReferences"] = [
+            {"apiVersion": "apps/v1", "kind": "Thing", "name": "x", "uid": "other", "controller": True}
+        ]
+    else:
+        del live["metadata"]["ownerReferences"]
+        live["metadata"]["labels"] = {}
+    planned = world.plan()
+    assert planned.actions == ()
+    assert planned.verdict.reason == "NameConflict"
+    assert f"{kind} {live['metadata']['name']}" in planned.verdict.message
+
+
+def test_a_budget_of_somebody_else_is_no_matter_while_none_is_wanted():
+    world = settled(replicas=2)
+    world.objects["PodDisruptionBudget", "cat"]["metadata"] |= {"ownerReferences": [], "labels": {}}
+    world.change(replicas=1)
+    world.settle()
+    assert ("PodDisruptionBudget", "cat") in world.objects
+
+
+def test_ownerless_objects_with_our_labels_are_adopted():
+    world = settled(replicas=2)
+    world.change(image="catfish-server:v2")
+    world.settle()
+    world.model["metadata"]["uid"] = "uid-next"
+    for item in world.objects.values():
+        del item["metadata"]["ownerReferences"]
+    names = set(world.objects)
+    world.settle()
+    assert set(world.objects) == names
+    owners = {item["metadata"]["ownerReferences"][0]["uid"] for item in world.objects.values()}
+    assert owners == {"uid-next"}
+
+
+@pytest.mark.parametrize("leaving", ["owner", "itself"])
+def test_an_object_of_an_earlier_model_of_the_name_is_waited_for(leaving):
+    world = settled()
+    live = world.deployment()["metadata"]
+    if leaving == "owner":
+        live["ownerReferences"][0]["uid"] = "uid-earlier"
+    else:
+        live["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    planned = world.plan()
+    assert planned.actions == ()
+    assert planned.verdict.reason == "WaitingForDeletion"
+    assert planned.requeue_after is not None
+
+
+def test_the_stored_template_is_used_even_when_it_would_be_rendered_differently_now(monkeypatch):
+    world = settled()
+    monkeypatch.setattr(deployment, "SCRATCH_SIZE", "1Gi")
+    monkeypatch.setattr(deployment, "LONGEST_REQUEST_SECONDS", 99)
+    assert world.plan().actions == ()
+    world.change(image="catfish-server:v2")
+    world.settle()
+    assert world.deployment()["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 5 + 99 + 5
+
+
+def test_going_back_uses_the_old_revision_and_gives_it_the_greatest_number():
+    world = settled()
+    first = copy.deepcopy(world.deployment()["spec"]["template"])
+    world.change(image="catfish-server:v2")
+    world.settle()
+    world.change(image="catfish-server:v1")
+    world.settle()
+    assert world.deployment()["spec"]["template"] == first
+    numbers = {name: item["revision"] for (kind, name), item in world.objects.items() if "Revision" in kind}
+    assert sorted(numbers.values()) == [2, 3]
+    assert numbers[world.plan().target] == 3
+
+
+def test_history_keeps_ten_revisions_and_never_loses_one_that_has_pods():
+    world = settled()
+    oldest = world.plan().target
+    world.pods = [revision_pod("cat-old", oldest)]
+    for number in range(2, 20):
+        world.change(image=f"catfish-server:v{number}")
+        world.settle()
+    kept = {name for kind, name in world.objects if kind == revision.KIND}
+    assert len(kept) == revision.KEPT
+    assert {oldest, world.plan().target} <= kept
+    numbers = sorted(item["revision"] for (kind, _), item in world.objects.items() if kind == revision.KIND)
+    assert numbers == [1, *range(11, 20)]
+
+
+def test_a_revision_that_holds_no_template_is_a_conflict():
+    world = settled()
+    world.objects["ControllerRevision", world.plan().target]["data"] = {"template": "x"}
+    assert world.plan().verdict.reason == "NameConflict"
+
+
+def test_without_replicas_in_the_spec_nobody_is_fought_over_the_number():
+    world = settled()
+    foreign(world.deployment(), {"spec": {"replicas": 5}}, manager="kubectl")
+    assert [kind for _, kind in kinds(world.plan().actions)] == ["PodDisruptionBudget"]
+    world.change(image="catfish-server:v2")
+    world.settle()
+    assert world.deployment()["spec"]["replicas"] == 5
+
+
+def test_taking_replicas_out_of_the_spec_changes_no_number():
+    world = settled(replicas=3)
+    del world.model["spec"]["replicas"]
+    world.change()
+    world.settle()
+    assert world.deployment()["spec"]["replicas"] == 3
+
+
+CONTAINER = {"name": "server"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"metadata": {"labels": {"catfish.dev/model": "other"}}},
+        {"spec": {"replicas": 7}},
+        {"spec": {"paused": True}},
+        {"spec": {"minReadySeconds": 99}},
+        {"spec": {"strategy": {"rollingUpdate": {"maxSurge": 9}}}},
+        {"spec": {"template": {"metadata": {"labels": {"catfish.dev/revision": "x"}}}}},
+        {"spec": {"template": {"metadata": {"labels": {"mine": "x"}}}}},
+        {"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "now"}}}}},
+        {"spec": {"template": {"spec": {"dnsPolicy": "Default"}}}},
+        {"spec": {"template": {"spec": {"containers": [CONTAINER | {"image": "other"}]}}}},
+        {"spec": {"template": {"spec": {"containers": [CONTAINER | {"command": ["sh"]}]}}}},
+        {"spec": {"template": {"spec": {"containers": [{"name": "sidecar", "image": "x"}]}}}},
+        {
+            "spec": {
+                "template": {
+                    "spec": {
+                        "containers": [
+                            CONTAINER
+                            | {
+                                "env": [
+                                    {"name": "CATFISH_PORT", "value": "1"},
+                                    {"name": "MINE", "value": "2"},
+                                ]
+                            }
+                        ]
+                    }
+                }
+            }
+        },
+    ],
+    ids=str,
+)
+def test_what_others_change_on_the_deployment_is_undone(change):
+    world = settled(replicas=2, rollout={"minReadySeconds": 0})
+    before = copy.deepcopy(world.deployment())
+    foreign(world.deployment(), change)
+    world.settle()
+    assert world.deployment()["spec"] == before["spec"]
+    assert world.deployment()["metadata"]["labels"] == before["metadata"]["labels"]
+
+
+def test_an_addition_is_removed_on_the_very_state_that_was_seen():
+    world = settled()
+    foreign(world.deployment(), {"spec": {"template": {"metadata": {"annotations": {"a": "b"}}}}})
+    live = world.deployment()["metadata"]
+    [action] = world.plan().actions
+    assert isinstance(action, Replace)
+    assert (action.uid, action.resource_version) == (live["uid"], live["resourceVersion"])
+    assert action.path == "/spec/template"
+
+
+def test_an_unclaimed_list_item_in_the_template_is_removed():
+    world = settled()
+    world.deployment()["spec"]["template"]["spec"]["containers"].append({"name": "x", "image": "x"})
+    assert kinds(world.plan().actions) == [("Replace", "Deployment")]
+
+
+def test_what_admission_adds_under_our_name_is_not_fought():
+    world = settled()
+    addition = {"spec": {"template": {"spec": {"containers": [{"name": "mesh", "image": "mesh"}]}}}}
+    foreign(world.deployment(), addition, manager="catfish-operator")
+    assert world.plan().actions == ()
+
+
+def test_what_the_api_server_adds_by_default_is_no_drift():
+    world = settled()
+    world.deployment()["spec"]["template"]["spec"] |= {"dnsPolicy": "ClusterFirst", "restartPolicy": "Always"}
+    world.service()["spec"] |= {"sessionAffinity": "None", "clusterIP": "192.0.2.1"}
+    assert world.plan().actions == ()
+
+
+def test_a_quantity_in_other_words_is_no_drift():
+    world = settled(resources={"limits": {"cpu": "500m"}})
+    [container] = world.deployment()["spec"]["template"]["spec"]["containers"]
+    container["resources"]["limits"]["cpu"] = "0.5"
+    assert world.plan().actions == ()
+
+
+def test_annotations_that_leave_the_spec_leave_the_service():
+    world = settled(service={"annotations": {"a": "b", "c": "d"}})
+    world.change(service={"annotations": {"a": "b"}})
+    world.settle()
+    assert world.service()["metadata"]["annotations"] == {"a": "b"}
+
+
+def test_annotations_of_others_stay_on_the_service():
+    world = settled()
+    foreign(world.service(), {"metadata": {"annotations": {"theirs": "x"}}})
+    assert world.plan().actions == ()
+
+
+def test_ports_of_others_are_removed_and_the_node_port_stays():
+    world = settled()
+    world.service()["spec"]["ports"][0] |= {"port": 81, "nodePort": 30123}
+    [action] = world.plan().actions
+    assert (action.path, action.value) == (
+        "/spec/ports",
+        [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP", "nodePort": 30123}],
+    )
+    world.settle()
+
+
+def test_a_deleted_child_is_made_again():
+    for key in settled(replicas=2).objects:
+        world = settled(replicas=2)
+        del world.objects[key]
+        world.settle()
+        assert key in world.objects

@@ -1,0 +1,170 @@
+import copy
+from datetime import timedelta
+
+import pytest
+
+from catfish_operator import plan as planning
+from catfish_operator import reasons, status
+from catfish_operator.resources.metadata import selector
+from tests.operator.world import NOW, World, body, revision_pod
+
+
+def settled(**spec):
+    world = World(body(**spec))
+    world.settle()
+    world.roll_out()
+    return world
+
+
+def said(world):
+    conditions = world.status()["conditions"]
+    return {item["type"]: (item["status"], item["reason"]) for item in conditions}
+
+
+def test_a_model_that_is_settled_says_so_in_every_field():
+    world = settled(replicas=2)
+    world.service()["status"] = {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}
+    target = world.plan().target
+
+    def condition(kind, word, reason, message):
+        return {
+            "type": kind,
+            "status": word,
+            "observedGeneration": 1,
+            "lastTransitionTime": "2026-01-02T03:04:05Z",
+            "reason": reason,
+            "message": message,
+        }
+
+    everything = "Every pod runs what the spec asks for."
+    assert world.status() == {
+        "observedGeneration": 1,
+        "message": f"2 pods serve {target} at http://192.0.2.1.",
+        "conditions": [
+            condition("Ready", "True", "Serving", "A pod behind the Service answers."),
+            condition("UpToDate", "True", "RolloutCompleted", everything),
+            condition("Reconciling", "False", "RolloutCompleted", everything),
+            condition("Stalled", "False", "NotStalled", "Nothing is in the way."),
+        ],
+        "selector": "app.kubernetes.io/instance=cat,app.kubernetes.io/name=catfish-model",
+        "replicas": 2,
+        "readyReplicas": 2,
+        "updatedReplicas": 2,
+        "availableReplicas": 2,
+        "url": "http://192.0.2.1",
+        "targetRevision": target,
+    }
+
+
+def test_a_new_model_is_neither_ready_nor_up_to_date():
+    world = World(body())
+    assert said(world) == {
+        "Ready": ("False", "NoService"),
+        "UpToDate": ("False", "RolloutStarted"),
+        "Reconciling": ("True", "RolloutStarted"),
+        "Stalled": ("False", "NotStalled"),
+    }
+
+
+def test_it_stays_ready_while_a_rollout_is_under_way_and_counts_no_old_pod_as_updated():
+    world = settled(replicas=2)
+    world.change(image="catfish-server:v2")
+    world.settle()
+    assert said(world)["Ready"] == ("True", "Serving")
+    assert said(world)["UpToDate"] == ("False", "Applying")
+    assert world.status()["updatedReplicas"] == 0
+
+
+def test_it_is_not_up_to_date_while_a_pod_of_another_revision_lives():
+    world = settled()
+    world.pods.append(revision_pod("cat-old", "cat-0000000000"))
+    assert said(world)["UpToDate"] == ("False", "RolloutStarted")
+
+
+def test_it_is_not_up_to_date_while_something_is_left_to_write():
+    world = settled()
+    world.change(service={"port": 81})
+    assert said(world)["UpToDate"] == ("False", "Applying")
+
+
+@pytest.mark.parametrize(
+    ("counts", "reason"),
+    [
+        ({"updatedReplicas": 1}, "RolloutStarted"),
+        ({"replicas": 3}, "Scaling"),
+        ({"availableReplicas": 1}, "PodsStarting"),
+        ({"observedGeneration": 0}, "Applying"),
+    ],
+    ids=str,
+)
+def test_reconciling_says_what_is_awaited(counts, reason):
+    world = settled(replicas=2)
+    world.deployment()["status"] |= counts
+    assert said(world)["Reconciling"] == ("True", reason)
+    assert said(world)["UpToDate"] == ("False", reason)
+
+
+def test_a_pod_that_is_ending_does_not_count_as_serving():
+    world = settled()
+    world.pods[0]["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05Z"
+    assert said(world)["Ready"] == ("False", "NoReadyPods")
+
+
+def test_without_its_service_it_is_not_ready():
+    world = settled()
+    del world.objects["Service", "cat"]
+    assert said(world)["Ready"] == ("False", "NoService")
+
+
+def test_no_pods_wanted_is_settled_and_not_ready():
+    world = settled(replicas=0)
+    assert said(world)["Ready"] == ("False", "ScaledToZero")
+    assert said(world)["UpToDate"] == ("True", "ScaledToZero")
+    assert said(world)["Reconciling"] == ("False", "ScaledToZero")
+
+
+def test_a_refused_write_is_what_status_speaks_of():
+    observed = settled().observed()
+    refused = reasons.stalled("QuotaExceeded", "exceeded quota: q")
+    found = status.status(observed, planning.plan(observed), refused=refused)
+    assert found["message"].endswith("; a quota of the namespace is used up: exceeded quota: q.")
+    assert {item["type"]: item["status"] for item in found["conditions"]}["Stalled"] == "True"
+
+
+def test_an_invalid_spec_keeps_saying_what_serves():
+    world = settled()
+    world.change(replicas=-1)
+    assert said(world)["Ready"] == ("True", "Serving")
+    assert said(world)["Stalled"] == ("True", "InvalidSpec")
+
+
+def test_a_condition_keeps_its_time_until_its_status_changes():
+    world = settled()
+    world.model["status"] = world.status()
+    observed = world.observed(now=NOW + timedelta(hours=1))
+    assert status.status(observed, planning.plan(observed)) == world.model["status"]
+    assert not status.differs(world.model["status"], status.status(observed, planning.plan(observed)))
+    world.pods = []
+    observed = world.observed(now=NOW + timedelta(hours=1))
+    times = {
+        item["type"]: item["lastTransitionTime"]
+        for item in status.status(observed, planning.plan(observed))["conditions"]
+    }
+    assert times["Ready"] == "2026-01-02T04:04:05Z"
+    assert times["Stalled"] == "2026-01-02T03:04:05Z"
+
+
+def test_a_foreign_deployment_and_service_are_not_spoken_of_as_ours():
+    world = settled()
+    for live in (world.deployment(), world.service()):
+        live["metadata"] = copy.deepcopy(live["metadata"]) | {
+            "ownerReferences": [],
+            "labels": selector("cat"),
+        }
+    assert said(world)["Ready"] == ("False", "NoService")
+    assert world.status()["replicas"] == 0
+    assert "url" not in world.status()
+
+
+def test_every_reason_that_an_image_may_report_has_a_sentence():
+    assert set(reasons.STALLED) >= reasons.REPORTED

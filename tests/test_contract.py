@@ -1,0 +1,157 @@
+"""docs/contract.md, the operator and the server say the same. Neither may import the other, so a test does."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from catfish_operator import reasons, rollout
+from catfish_operator.model import CatfishModel
+from catfish_operator.resources import deployment
+from catfish_server import errors, settings
+from catfish_server.lifecycle import Stage
+
+CONTRACT = (Path(__file__).parent.parent / "docs" / "contract.md").read_text()
+
+FULL = {
+    "apiVersion": "catfish.dev/v1alpha1",
+    "kind": "CatfishModel",
+    "metadata": {"name": "catfish", "namespace": "default", "uid": "u", "generation": 1},
+    "spec": {
+        "image": "catfish-server:v1",
+        "weights": {
+            "url": "s3://models/catfish-v1.pt",
+            "sha256": "0" * 64,
+            "endpoint": "http://store:9000",
+            "credentialsSecretRef": {"name": "s3"},
+        },
+        "model": {
+            "architecture": "resnet18",
+            "head": {"hidden": 500},
+            "classes": ["cat", "fïsh $(HOME) $"],
+            "imageSize": 96,
+            "mean": [0.5, 0.25, 0.125],
+            "std": [1, 0.5, 0.25],
+        },
+        "prediction": {
+            "unknownThreshold": 0.6,
+            "returnProbabilities": True,
+            "imageURLs": {"enabled": False, "allowHosts": ["a.example", "b.example"]},
+        },
+        "drainSeconds": 7,
+        "replicas": 2,
+    },
+}
+
+
+def table(heading: str) -> list[list[str]]:
+    """The rows of the first table after a heading of the contract, cell by cell."""
+    rows = re.findall(r"^\|(.*)\|$", CONTRACT.split(f"## {heading}")[1].split("\n## ")[0], re.MULTILINE)
+    return [[cell.strip() for cell in row.split("|")] for row in rows[2:]]
+
+
+def rendered(body=FULL) -> dict[str, str]:
+    """The environment that a container of the model would see: Kubernetes reads `$$` as `$`."""
+    model = CatfishModel.from_body(body)
+    return {
+        item["name"]: item["value"].replace("$$", "$")
+        for item in deployment.environment(model, revision="catfish-0123456789")
+    }
+
+
+def named_in_the_contract() -> set[str]:
+    return {name for row in table("Environment") for name in re.findall(r"`(CATFISH_\w+)`", row[0])}
+
+
+def test_the_operator_sets_exactly_the_variables_of_the_contract():
+    assert set(rendered()) == named_in_the_contract()
+
+
+def test_the_server_reads_every_variable_of_the_contract():
+    assert named_in_the_contract() <= {variable.name for variable in settings.VARIABLES}
+
+
+def test_what_the_spec_says_arrives_in_the_server_unchanged():
+    read = settings.Settings.from_env(rendered())
+    spec = FULL["spec"]
+    assert read.location == spec["weights"]["url"]
+    assert read.sha256 == spec["weights"]["sha256"]
+    assert read.weights_endpoint == spec["weights"]["endpoint"]
+    assert read.architecture == spec["model"]["architecture"]
+    assert read.head_hidden == spec["model"]["head"]["hidden"]
+    assert list(read.classes) == spec["model"]["classes"]
+    assert read.image_size == spec["model"]["imageSize"]
+    assert list(read.mean) == spec["model"]["mean"]
+    assert list(read.std) == spec["model"]["std"]
+    assert read.unknown_threshold == spec["prediction"]["unknownThreshold"]
+    assert read.return_probabilities is True
+    assert read.image_urls_enabled is False
+    assert list(read.image_urls_allow_hosts) == spec["prediction"]["imageURLs"]["allowHosts"]
+    assert read.drain_seconds == spec["drainSeconds"]
+    assert read.revision == "catfish-0123456789"
+
+
+def test_a_minimal_spec_leaves_the_servers_own_defaults_and_they_are_those_of_the_crd():
+    spec = {
+        "image": "catfish-server:v1",
+        "weights": {"url": "https://w/x.pt"},
+        "model": {"classes": ["a", "b"]},
+    }
+    body = {**FULL, "spec": {**spec, "model": {"architecture": "resnet50", "classes": ["a", "b"]}}}
+    read = settings.Settings.from_env(rendered(body))
+    plain = settings.Settings(location="https://w/x.pt", classes=("a", "b"))
+    for name in (
+        "image_size",
+        "mean",
+        "std",
+        "unknown_threshold",
+        "return_probabilities",
+        "image_urls_enabled",
+    ):
+        assert getattr(read, name) == getattr(plain, name), name
+    assert read.drain_seconds == plain.drain_seconds
+
+
+def test_ports_and_probe_paths_are_those_of_the_contract():
+    container = deployment.template(CatfishModel.from_body(FULL), revision="r")["spec"]["containers"][0]
+    offered = {(port["containerPort"], port["name"]) for port in container["ports"]}
+    listed = {(int(row[0]), row[1].strip("`")) for row in table("Ports and probes")}
+    assert offered == listed
+    probes = {container[probe]["httpGet"]["path"] for probe in ("livenessProbe", "readinessProbe")}
+    assert probes == {"/livez", "/readyz"}
+    assert {container[probe]["httpGet"]["port"] for probe in ("livenessProbe", "readinessProbe")} == {"admin"}
+
+
+def test_the_stages_are_those_of_the_contract():
+    (line,) = re.findall(r"^Stages, in order: (.*)\.$", CONTRACT, re.MULTILINE)
+    assert [stage.value for stage in Stage] == re.findall(r"`(\w+)`", line)
+
+
+def failures() -> dict[str, type[errors.StartupFailure]]:
+    return {failure.reason: failure for failure in errors.StartupFailure.__subclasses__()}
+
+
+def test_reasons_exit_codes_and_whether_to_retry_are_those_of_the_contract():
+    listed = {row[0].strip("`"): (int(row[1]), row[2] == "yes") for row in table("The end of a container")}
+    assert {reason: (kind.exit_code, kind.retriable) for reason, kind in failures().items()} == listed
+
+
+def test_the_operator_understands_exactly_the_reasons_that_a_server_gives():
+    assert set(failures()) == set(reasons.REPORTED)
+
+
+@pytest.mark.parametrize("reason", sorted(reasons.REPORTED))
+def test_a_termination_message_of_the_server_becomes_the_operators_verdict(reason):
+    failure = failures()[reason]("spec.weights.url: it is so")
+    message = json.dumps({"reason": failure.reason, "message": str(failure), "retriable": failure.retriable})
+    verdict = rollout._report(message)
+    assert verdict is not None
+    assert verdict.reason == reason
+    assert "spec.weights.url: it is so" in verdict.message
+
+
+def test_the_grace_period_is_the_one_that_the_contract_promises():
+    spec = deployment.template(CatfishModel.from_body(FULL), revision="r")["spec"]
+    (extra,) = re.findall(r"`drainSeconds` plus (\d+)", CONTRACT)
+    assert spec["terminationGracePeriodSeconds"] == FULL["spec"]["drainSeconds"] + int(extra)
