@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from localcluster.controlplane import ControlPlane
+from tests.integration.kubelet import kubelet
 from tests.integration.operator_process import (
     MANIFESTS,
     MODELS,
@@ -18,7 +19,6 @@ from tests.integration.operator_process import (
     Api,
     Audit,
     OperatorProcess,
-    kubelet,
     model,
     settled,
     wait_for,

@@ -28,7 +28,8 @@ class Order:
         arguments: build arguments; they stay readable in the image's history.
         labels: labels beside those of the Dockerfile.
         secrets: files that steps may read by these ids; nothing of them stays in the image.
-        wheels: a directory of wheels for the stage of that name.
+        contexts: what stands for stages of the Dockerfile: a directory, or `docker-image://` and a name.
+        target: the stage to build; None for the last.
     """
 
     name: str
@@ -37,7 +38,8 @@ class Order:
     arguments: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Path] = field(default_factory=dict)
-    wheels: Path | None = None
+    contexts: Mapping[str, str] = field(default_factory=dict)
+    target: str | None = None
 
     @property
     def options(self) -> list[str]:
@@ -49,8 +51,10 @@ class Order:
             words += ["--label", f"{key}={value}"]
         for key, path in self.secrets.items():
             words += ["--secret", f"id={key},src={path}"]
-        if self.wheels:
-            words += ["--build-context", f"wheels={self.wheels}"]
+        for stage, source in self.contexts.items():
+            words += ["--build-context", f"{stage}={source}"]
+        if self.target:
+            words += ["--target", self.target]
         return [*words, str(self.context)]
 
 
@@ -142,12 +146,22 @@ class Buildah:
             shutil.copy(archive, Path(folder) / "base.tar")
             order = Order(name=baseimage.NAME, context=Path(folder), dockerfile=dockerfile)
             argv, environment = self.command(order)
-            # A fixed time gives a fixed id, and with it the layers of earlier builds are found again.
+            # A fixed time gives a fixed id.
             run(*argv[:2], "--timestamp", "0", *argv[2:], env=environment, timeout=_HOUR)
 
     def command(self, order: Order) -> tuple[list[str], Mapping[str, str]]:
-        """See `Engine`."""
-        return ["buildah", "bud", "--pull-never", "--layers", *order.options], self.environment()
+        """See `Engine`.
+
+        Without its cache: buildah 1.28 cannot mount a stage that it found there (`RUN --mount=from=`).
+        """
+        return [
+            "buildah",
+            "bud",
+            "--pull-never",
+            "--layers",
+            "--no-cache",
+            *order.options,
+        ], self.environment()
 
     def environment(self) -> Mapping[str, str]:
         """Our environment with what buildah must be told through its own."""

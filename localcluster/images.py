@@ -4,6 +4,7 @@ Called by the command line and the demo. An image carries a hash of all that it 
 has not changed is not built again.
 """
 
+import dataclasses
 import hashlib
 import subprocess
 import tempfile
@@ -21,6 +22,7 @@ __all__ = ["build", "load", "pause_image"]
 
 ROOT = Path(__file__).resolve().parent.parent
 PAUSE = "localhost/catfish-pause:1"
+_TORCH = "localhost/catfish-torch"
 _LABEL = "dev.catfish.inputs"
 _REPORT_SECONDS = 15
 _SOURCES = {
@@ -54,8 +56,29 @@ def build(
             continue
         builder.prepare(report)
         with tempfile.TemporaryDirectory() as folder:
-            _run_build(builder, _order(each, name, tag, Path(folder) / "pip.conf"), report)
+            order = _order(each, name, tag, Path(folder) / "pip.conf")
+            if each == "server" and isinstance(builder, engine.Buildah):
+                order = _on_shared_torch(builder, order, report)
+            _run_build(builder, order, report)
     return names
+
+
+def _on_shared_torch(builder: engine.Buildah, order: engine.Order, report: programs.Report) -> engine.Order:
+    """The order on an image of the stage `torch`, which is built once and shared by all versions.
+
+    Else each version would have a torch layer of its own, gigabytes that each node imports again: see
+    `engine.Buildah.command` for why buildah's own cache does not see to it.
+    """
+    text = order.dockerfile.read_text()
+    stage = text[text.index("FROM base AS torch") : text.index("FROM torch AS server")]
+    hashed = hashlib.sha256(f"{baseimage.NAME}\0{stage}\0".encode())
+    for source in ("requirements/torch.txt", "requirements/trim_torch.py"):
+        hashed.update((ROOT / source).read_bytes())
+    name = f"{_TORCH}:{hashed.hexdigest()[:20]}"
+    if builder.labels(name) is None:
+        _run_build(builder, dataclasses.replace(order, name=name, target="torch", labels={}), report)
+    contexts = {**order.contexts, "torch": f"docker-image://{name}"}
+    return dataclasses.replace(order, contexts=contexts)
 
 
 def pause_image(report: programs.Report = print) -> str:
@@ -108,13 +131,13 @@ def _order(which: str, name: str, version: str, config: Path) -> engine.Order:
         arguments={"BASE_IMAGE": baseimage.NAME, "VERSION": version},
         labels={_LABEL: _inputs(which, version)},
         secrets={"pip_conf": config} | ({"ca_bundle": pip.ca_bundle} if pip.ca_bundle else {}),
-        wheels=pip.wheels if which == "server" else None,
+        contexts={"wheels": str(pip.wheels)} if pip.wheels and which == "server" else {},
     )
 
 
 def _run_build(builder: engine.Engine, order: engine.Order, report: programs.Report) -> None:
     """Runs the builder and says every few seconds which step it is at."""
-    log = programs.cache() / "log" / f"build-{order.name.replace(':', '-')}.log"
+    log = programs.cache() / "log" / f"build-{order.name.replace(':', '-').replace('/', '-')}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     argv, environment = builder.command(order)
     start = time.monotonic()

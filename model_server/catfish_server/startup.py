@@ -17,6 +17,8 @@ from catfish_server.settings import Settings
 from catfish_server.weights.sandbox import Sandbox
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from catfish_server.inference.classifier import Classifier
 
 logger = logging.getLogger(__name__)
@@ -72,29 +74,10 @@ def _classifier(
 ) -> "Classifier":
     """The model of the settings, loaded and warm."""
     # torch takes seconds to import, and the probes are answered meanwhile.
-    from catfish_server.inference.classifier import Classifier, NonFiniteOutput  # noqa: PLC0415
+    from catfish_server.inference.classifier import Classifier  # noqa: PLC0415
     from catfish_server.models import registry  # noqa: PLC0415
-    from catfish_server.weights import fetch, load, location  # noqa: PLC0415
 
-    where = location.parse(settings.location)
-    directory = fetch.private_directory(settings.cache_dir)
-    fetched = fetch.fetch(
-        where,
-        directory=directory,
-        sha256=settings.sha256,
-        endpoint=settings.weights_endpoint,
-        env=env,
-        progress=lifecycle.progress,
-    )
-    lifecycle.enter(Stage.LOADING)
-    logger.info("Loading the weights from %s.", where.shown)
-    weights = load.load(
-        fetched,
-        location=where,
-        directory=directory,
-        sandbox=sandbox,
-        heartbeat=lambda: lifecycle.progress(0),
-    )
+    weights = _weights(settings, env, lifecycle=lifecycle, sandbox=sandbox)
     module = registry.build(
         settings.architecture,
         weights,
@@ -113,6 +96,41 @@ def _classifier(
         threads=settings.threads,
         timeout_seconds=settings.request_timeout_seconds,
     )
+    _warm_up(classifier, settings)
+    return classifier
+
+
+def _weights(
+    settings: Settings, env: Mapping[str, str], *, lifecycle: Lifecycle, sandbox: Sandbox
+) -> "dict[str, Tensor]":
+    """The weights of the settings, fetched and checked."""
+    from catfish_server.weights import fetch, load, location  # noqa: PLC0415 - see `_classifier`
+
+    where = location.parse(settings.location)
+    directory = fetch.private_directory(settings.cache_dir)
+    fetched = fetch.fetch(
+        where,
+        directory=directory,
+        sha256=settings.sha256,
+        endpoint=settings.weights_endpoint,
+        env=env,
+        progress=lifecycle.progress,
+    )
+    lifecycle.enter(Stage.LOADING)
+    logger.info("Loading the weights from %s.", where.shown)
+    return load.load(
+        fetched,
+        location=where,
+        directory=directory,
+        sandbox=sandbox,
+        heartbeat=lambda: lifecycle.progress(0),
+    )
+
+
+def _warm_up(classifier: "Classifier", settings: Settings) -> None:
+    """Asks the classifier once, so that the first caller does not pay for what happens only once."""
+    from catfish_server.inference.classifier import NonFiniteOutput  # noqa: PLC0415 - see `_classifier`
+
     try:
         classifier.warm_up()
     except NonFiniteOutput as error:
@@ -123,7 +141,6 @@ def _classifier(
         raise InvalidSpec(
             f"spec.model.imageSize: {settings.architecture} takes no images of {settings.image_size} pixels"
         ) from error
-    return classifier
 
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -10,6 +10,9 @@ from typing import Any, TypeVar
 import pytest
 
 from localcluster.controlplane import ControlPlane
+from tests.integration.house import RESYNC_SECONDS, House
+from tests.integration.kubelet import kubelet
+from tests.integration.operator_process import MANIFESTS, ROOT, Api, OperatorProcess
 
 REPOSITORY = Path(__file__).parents[2]
 CRD = REPOSITORY / "crds" / "catfishmodels.yaml"
@@ -69,3 +72,31 @@ def eventually(condition: Callable[[], T], *, seconds: float = 30) -> T:
 def audit_events(plane: ControlPlane) -> list[dict[str, Any]]:
     """What was asked of the API server so far, oldest first."""
     return [json.loads(line) for line in plane.audit_log.read_text().splitlines() if line.endswith("}")]
+
+
+@pytest.fixture(scope="module")
+def api(plane):
+    for manifest in MANIFESTS:
+        plane.kubectl("apply", "-f", str(ROOT / "manifests" / "base" / manifest))
+    return Api(plane.kubeconfig)
+
+
+@pytest.fixture(scope="module")
+def operator(plane, api, tmp_path_factory):  # noqa: ARG001 - the rights must be there first
+    process = OperatorProcess(
+        plane, tmp_path_factory.mktemp("operator"), CATFISH_RESYNC_SECONDS=str(RESYNC_SECONDS)
+    )
+    try:
+        yield process.start().wait_ready()
+        assert process.running()
+        assert "Traceback" not in process.text()
+        process.lines()  # all JSON
+    finally:
+        process.stop()
+
+
+@pytest.fixture
+def house(api, operator, namespace):  # noqa: ARG001 - it runs meanwhile
+    """A namespace that the operator looks after and whose pods come up."""
+    with kubelet(api, namespace) as nodes:
+        yield House(api, namespace, nodes)

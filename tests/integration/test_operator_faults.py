@@ -6,6 +6,7 @@ import time
 import pytest
 
 from tests.integration.conftest import CRD
+from tests.integration.kubelet import kubelet
 from tests.integration.operator_process import (
     BUDGETS,
     DEPLOYMENTS,
@@ -17,7 +18,6 @@ from tests.integration.operator_process import (
     Api,
     Audit,
     OperatorProcess,
-    kubelet,
     model,
     settled,
     wait_for,

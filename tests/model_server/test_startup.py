@@ -269,7 +269,7 @@ def nn_weights():
     return model.state_dict()
 
 
-def test_what_nobody_foresaw_is_one_line_and_1(program, weights, free_ports):
+def test_what_nobody_foresaw_is_one_line_and_1(program, weights):
     import socket
 
     with socket.socket() as taken:

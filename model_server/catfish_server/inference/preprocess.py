@@ -42,10 +42,8 @@ def _resized_and_cropped(image: Image.Image, image_size: int) -> Image.Image:
     shorter = resized_side(image_size)
     width, height = image.size
     # The longer side is cut down, not rounded: that is what torchvision does.
-    if width <= height:
-        size = (shorter, int(shorter * height / width))
-    else:
-        size = (int(shorter * width / height), shorter)
+    upright = width <= height
+    size = (shorter, int(shorter * height / width)) if upright else (int(shorter * width / height), shorter)
     resized = image.resize(size, Image.Resampling.BILINEAR)  # Pillow always filters against aliasing
     left = round((size[0] - image_size) / 2)
     top = round((size[1] - image_size) / 2)

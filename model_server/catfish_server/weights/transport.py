@@ -70,6 +70,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         scheme = newurl.partition(":")[0].lower()
         if scheme not in {"http", "https"} or (req.type == "https" and scheme != "https"):
+            fp.close()
             raise Refused(WeightsUnreachable, "is redirected to an address that is not https")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
@@ -120,7 +121,8 @@ def _verdict(error: urllib.error.HTTPError) -> Exception:
     answer = f"answered with status {status}" + (f" ({code[1].decode()})" if code else "")
     if status in {401, 403} or (code and code[1] in UNKNOWN_KEY_CODES):
         return Refused(
-            WeightsForbidden, f"{answer}: the keys in spec.weights.credentialsSecretRef are missing or refused"
+            WeightsForbidden,
+            f"{answer}: the keys in spec.weights.credentialsSecretRef are missing or refused",
         )
     if status in {404, 410}:
         return Refused(WeightsNotFound, f"{answer}: there is no such file")

@@ -8,7 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
+import torch
 
+from catfish_server.weights import fetch, load, location
+from catfish_server.weights.download import Limits
+from catfish_server.weights.fetch import Fetched
+from catfish_server.weights.sandbox import Sandbox
+
+QUICK = Limits(tries=3, stall_seconds=0.3, backoff_seconds=0.01)
 DATA = bytes(range(256)) * 16384  # 4 MiB
 
 
@@ -147,3 +154,54 @@ def steps():
         answer = staticmethod(answer)
 
     return Steps
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return fetch.private_directory(tmp_path)
+
+
+@pytest.fixture
+def fetched(directory):
+    """Fetches a URL into the directory and returns what `fetch` returns."""
+
+    def run(url, *, sha256=None, limits=QUICK, progress=lambda _done, _total: None, endpoint=None, env=None):
+        return fetch.fetch(
+            location.parse(str(url)),
+            directory=directory,
+            sha256=sha256,
+            endpoint=endpoint,
+            env=env or {},
+            progress=progress,
+            limits=limits,
+        )
+
+    return run
+
+
+@pytest.fixture
+def loaded(tmp_path):
+    """Loads a file in a fresh sandbox."""
+
+    def run(path, *, temporary=False, heartbeat=lambda: None):
+        return load.load(
+            Fetched(path=path, temporary=temporary, sha256=None),
+            location=location.parse(str(path)),
+            directory=tmp_path,
+            sandbox=Sandbox(),
+            heartbeat=heartbeat,
+        )
+
+    return run
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Saves an object as people do, and returns the path."""
+
+    def run(something, **options):
+        path = tmp_path / "weights.pt"
+        torch.save(something, path, **options)
+        return path
+
+    return run
