@@ -40,6 +40,7 @@ RESTART_SECONDS = (0.5, 10.0)  # pause before kopf is started again, doubled whi
 LIVED_SECONDS = 60.0  # a source that lived that long was a good one
 STOP_SECONDS = 5.0  # kopf writes nothing, so one that takes longer to stop may be left behind
 LONGEST_BACKOFF = 15.0
+IDENTITY = "catfish-operator"  # else kopf looks for the name of the user, and a container's may have none
 CRD_EVERY = 2.0  # seconds between two looks for the CRD
 
 
@@ -131,14 +132,17 @@ class EventSource:
     async def run(self) -> None:
         """Watches for ever. A CRD that is not there is waited for: kopf would never notice it appear."""
         loop = asyncio.get_running_loop()
-        pause = RESTART_SECONDS[0]
+        pause, told = RESTART_SECONDS[0], ""
         while True:
             await self._wait_for_crd()
             self._started()
             begun = loop.time()
             how = await self._run_once()
             pause = RESTART_SECONDS[0] if loop.time() - begun > LIVED_SECONDS else pause
-            log.debug("the watches ended (%s); starting them again in %.1f s", how, pause)
+            # Once for each new cause: without watches, changes are seen only by the resync.
+            level = logging.DEBUG if how == told else logging.WARNING
+            log.log(level, "the watches ended (%s); starting them again in %.1f s", how, pause)
+            told = how
             await asyncio.sleep(pause)
             pause = min(RESTART_SECONDS[1], pause * 2)
 
@@ -212,6 +216,7 @@ class _KopfThread(threading.Thread):
             clusterwide=not self._namespace,
             namespaces=[self._namespace] if self._namespace else [],
             stop_flag=self._flag,
+            identity=IDENTITY,  # type: ignore[arg-type]  # a NewType of str that kopf does not export
         )
 
 

@@ -149,3 +149,18 @@ def test_a_source_that_is_stopped_stops_kopf(monkeypatch):
 
     asyncio.run(scenario())
     assert ended in ([True], [])  # [] if it was stopped before kopf had begun
+
+
+def test_trap_kopf_wants_a_user_with_a_name_unless_it_is_told_who_it_is(monkeypatch):
+    """A container may run under a number that no passwd file knows; kopf then ends before it watches."""
+    told = []
+
+    async def short_life(**kwargs):
+        told.append(kwargs["identity"])
+
+    monkeypatch.setattr(kopf, "operator", short_life)
+    thread = handlers._KopfThread(registry=kopf.OperatorRegistry(), namespace="", ended=told.append)
+    thread.start()
+    thread.join(20)
+    assert told == [handlers.IDENTITY, "no error"]
+    assert "identity if identity is not None else" in inspect.getsource(running.spawn_tasks)
