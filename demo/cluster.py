@@ -53,7 +53,10 @@ def up(report: Report, provider: str) -> Kube:
 def install_operator(report: Report, kube: Kube) -> None:
     """`kubectl apply -k manifests/base`, and wait for the operator."""
     with report.step("operator: kubectl apply -k manifests/base") as step:
+        there_before = kube.get("deployment", "catfish-operator", OPERATOR_NAMESPACE) is not None
         kube.run("apply", "-k", "manifests/base")
+        if there_before:  # its image may be another under the same tag; the models do not notice a restart
+            kube.run("rollout", "restart", "deployment/catfish-operator", "--namespace", OPERATOR_NAMESPACE)
         kube.run("wait", "--for=condition=Established", "crd/catfishmodels.catfish.dev", "--timeout=30s")
         wait_for("the operator to be available", lambda: _available(kube), seconds=120)
         step.outcome = f"deployment/catfish-operator in {OPERATOR_NAMESPACE}"
