@@ -66,8 +66,8 @@ test-e2e: $(VENV)/.installed ## Both images on the whole local cluster (root, Li
 	$(BIN)/pytest -m e2e $(PYTEST_ARGS)
 
 .PHONY: test
-test: $(VENV)/.installed ## Unit and integration tests (the whole cluster: make test-e2e); installs what they need
-	$(BIN)/pytest -m "not e2e" $(PYTEST_ARGS)
+test: $(VENV)/.installed ## All tests that this machine can run; installs what they need
+	$(BIN)/pytest $(PYTEST_ARGS)
 
 .PHONY: venv
 venv: $(VENV)/.installed ## The virtual environment of the tests, linked as .venv
