@@ -69,8 +69,9 @@ def test_serving_does_not_need_the_api_server_and_the_operator_heals_when_it_is_
 ):
     """Served while it is away, healed when it is back.
 
-    The node controller then has not heard from the node for longer than its grace period (50 s) and may take the pods out of the Service until the kubelet has spoken: that is Kubernetes' doing, so the client is
-    asked to be served as long as the API server is away.
+    The node controller then has not heard from the node for longer than its grace period (50 s) and may take
+    the pods out of the Service until the kubelet has spoken. That is Kubernetes' doing: the client asks to be
+    served only as long as the API server is away.
     """
     from localcluster import cluster
 
