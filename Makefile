@@ -39,6 +39,10 @@ cluster-status: ## Say what of the local cluster is running
 images: ## Build both images with docker or buildah
 	$(LOCALCLUSTER) build-images
 
+.PHONY: prerequisites
+prerequisites: ## Install the system's packages that the local cluster and the tests need (apt, as root)
+	@$(LOCALCLUSTER) prerequisites
+
 ##@ Develop
 
 .PHONY: check
@@ -54,19 +58,19 @@ format: $(VENV)/.installed ## Format the code and fix what can be fixed by itsel
 	$(BIN)/ruff check --fix .
 
 .PHONY: test-unit
-test-unit: $(VENV)/.installed ## The inner loop: no cluster, seconds
+test-unit: prerequisites $(VENV)/.installed ## The inner loop: no cluster, seconds
 	$(BIN)/pytest -m "not integration and not e2e" $(PYTEST_ARGS)
 
 .PHONY: test-integration
-test-integration: $(VENV)/.installed ## The operator against a real etcd and kube-apiserver
+test-integration: prerequisites $(VENV)/.installed ## The operator against a real etcd and kube-apiserver
 	$(BIN)/pytest -m integration $(PYTEST_ARGS)
 
 .PHONY: test-e2e
-test-e2e: $(VENV)/.installed ## Both images on the whole local cluster (root, Linux)
+test-e2e: prerequisites $(VENV)/.installed ## Both images on the whole local cluster (root, Linux)
 	$(BIN)/pytest -m e2e $(PYTEST_ARGS)
 
 .PHONY: test
-test: $(VENV)/.installed ## All tests that this machine can run; installs what they need
+test: prerequisites $(VENV)/.installed ## All tests that this machine can run; installs what they need
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 .PHONY: venv
@@ -80,6 +84,7 @@ lock: $(VENV)/.installed ## Pin the dependencies of pyproject.toml anew, with ha
 # torch first: it is the long part. The lock file then settles the version of everything that it pulled in.
 $(VENV)/.installed: requirements/dev.txt requirements/torch.txt
 	@echo "installing the Python environment into $(VENV) (once; about 5 minutes, 5 GB where torch comes with CUDA)"
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(LOCALCLUSTER) prerequisites
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements/torch.txt
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.txt
@@ -89,7 +94,7 @@ $(VENV)/.installed: requirements/dev.txt requirements/torch.txt
 ##@ Measure
 
 .PHONY: bench-settle
-bench-settle: $(VENV)/.installed ## 50 models at once: requests to converge, writes once settled and after a restart
+bench-settle: prerequisites $(VENV)/.installed ## 50 models at once: requests to converge, writes once settled and after a restart
 	$(BIN)/python -m benchmarks.settle
 
 .PHONY: bench-rollout-load

@@ -1,5 +1,6 @@
 """From an empty machine to a cluster with both images and the operator; the e2e tests use it too."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -28,6 +29,10 @@ def running() -> Kube | None:
 
 def up(report: Report, provider: str) -> Kube:
     """Cluster and images, made where they are missing; images are built while the cluster compiles."""
+    if (
+        provider in {"auto", "local"} and os.geteuid() == 0
+    ):  # the build of the images needs some of it at once
+        tools.localcluster("prerequisites", name="prerequisites").wait(report)
     building = tools.start("sh", "-c", _build_command(), name="build-images")
     try:
         with report.step("cluster") as step:

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from localcluster import build, cluster, providers
+from localcluster import build, cluster, prerequisites, providers
 from localcluster.errors import LocalClusterError
 from localcluster.progress import Progress
 
@@ -36,6 +36,11 @@ def _up(options: argparse.Namespace) -> int:
 def _down(options: argparse.Namespace) -> int:
     providers.remembered().down(purge=options.purge, progress=Progress())
     providers.forget()
+    return 0
+
+
+def _prerequisites(_: argparse.Namespace) -> int:
+    prerequisites.install()
     return 0
 
 
@@ -102,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--nodes", type=int, choices=range(1, 10), default=1, metavar="N")
     down = verb("down", _down, "remove the cluster; its images stay in the cache")
     down.add_argument("--purge", action="store_true", help="remove the images too")
+    verb("prerequisites", _prerequisites, "install the packages of this system that the cluster needs")
     verb("status", _status, "say what is running; exit 1 if something is not")
     verb("kubeconfig", _kubeconfig, "print the path of the administrator's kubeconfig")
     kubectl = verb("kubectl", _kubectl, "run kubectl against the cluster: kubectl -- get pods")

@@ -1,5 +1,6 @@
 """The programs that the local cluster takes from the distribution: names and installs what is missing."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ _PACKAGES = {
     "openssl": "openssl",
     "nsenter": "util-linux",
     "mount": "mount",
+    "curl": "curl",
 }
 _SERVICES = ("etcd", "containerd", "nginx")
 _POLICY = Path("/usr/sbin/policy-rc.d")  # see invoke-rc.d(8)
@@ -32,7 +34,10 @@ _POLICY = Path("/usr/sbin/policy-rc.d")  # see invoke-rc.d(8)
 
 def missing() -> list[str]:
     """The packages whose programs are not there, by their Debian names."""
-    return [package for program, package in _PACKAGES.items() if not _found(program)]
+    packages = [package for program, package in _PACKAGES.items() if not _found(program)]
+    if importlib.util.find_spec("ensurepip") is None:  # Debian's python3 comes without
+        packages.append("python3-venv")
+    return packages
 
 
 def problem() -> str | None:
