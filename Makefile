@@ -97,6 +97,10 @@ $(VENV)/.installed: requirements/dev.txt requirements/torch.txt
 bench-settle: prerequisites $(VENV)/.installed ## 50 models at once: requests to converge, writes once settled and after a restart
 	$(BIN)/python -m benchmarks.settle
 
+.PHONY: bench-drain
+bench-drain: $(VENV)/.installed ## SIGTERM under load: requests failed or reset, CPU time a request
+	$(BIN)/python -m benchmarks.drain
+
 .PHONY: bench-rollout-load
 bench-rollout-load: ## Requests failed while a model is scaled and updated under load (needs `make demo` before)
 	$(PYTHON) -m benchmarks.rollout_load

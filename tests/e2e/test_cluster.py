@@ -14,9 +14,10 @@ from localcluster import cluster, host, leftovers, network
 from localcluster.nodeconfig import PAUSE_IMAGE
 
 pytestmark = pytest.mark.e2e
-SOMEBODY_ELSES = (
-    cluster.current() is not None
-)  # asked while tests are collected, before any fixture starts one
+FOUND = cluster.current()  # asked while tests are collected, before any fixture starts one
+SOMEBODY_ELSES = FOUND is not None and any(
+    daemon.pid for _, daemon in FOUND.daemons()
+)  # what is dead is nobody's
 PODS = {
     "apiVersion": "apps/v1",
     "kind": "Deployment",
