@@ -4,15 +4,14 @@ It never raises for what the API server accepts: what cannot be obeyed becomes t
 """
 
 from collections import Counter
-from typing import Any
 
-from catfish_operator import rollout
-from catfish_operator.actions import Action, Apply, Delete, Plan, Replace
+from catfish_operator import children, rollout
+from catfish_operator.actions import Action, Apply, Plan
 from catfish_operator.errors import InvalidSpec
 from catfish_operator.model import CatfishModel, Json
 from catfish_operator.observed import Observed
 from catfish_operator.reasons import Verdict, progressing, stalled
-from catfish_operator.resources import budget, deployment, drift, revision, service
+from catfish_operator.resources import budget, deployment, drift, revision
 from catfish_operator.resources.metadata import MANAGER, REVISION_LABEL, claim
 
 LOOK_AGAIN_SECONDS = 2.0
@@ -40,8 +39,8 @@ def plan(observed: Observed) -> Plan:
     actions: list[Action] = [
         *_revision_actions(model, observed, kept=kept, template=template),
         *_deployment_actions(model, observed.deployment, template=template),
-        *_service_actions(model, observed.service),
-        *_budget_actions(model, observed),
+        *children.service_actions(model, observed.service),
+        *children.budget_actions(model, observed),
         *_surplus_revisions(model, observed, target=target),
     ]
     verdict = rollout.verdict(observed, model=model, target=target)
@@ -104,20 +103,8 @@ def _deployment_actions(model: CatfishModel, live: Json | None, *, template: Jso
     if live is None:
         return [Apply(manifest=wanted)]
     if not (drift.template_extended(template, live) or drift.template_must_be_replaced(template, live)):
-        return _apply_if_needed(wanted, live)
-    return [_replace(live, path="/spec/template", value=template)]
-
-
-def _service_actions(model: CatfishModel, live: Json | None) -> list[Action]:
-    wanted = service.service(model)
-    if live is not None and drift.ports_extended(wanted["spec"]["ports"], live):
-        return [_replace(live, path="/spec/ports", value=service.ports(wanted, live))]
-    selector = wanted["spec"]["selector"]
-    if (
-        live is not None and live["spec"].get("selector") != selector
-    ):  # one key more would select no pod at all
-        return [_replace(live, path="/spec/selector", value=selector)]
-    return _apply_if_needed(wanted, live)
+        return children.apply_if_needed(wanted, live)
+    return [children.replace(live, path="/spec/template", value=template)]
 
 
 def _replicas_to_write(model: CatfishModel, live: Json | None) -> int | None:
@@ -135,23 +122,6 @@ def _replicas_to_write(model: CatfishModel, live: Json | None) -> int | None:
     return rollout.wanted_replicas(model, live) if owned else None
 
 
-def _budget_actions(model: CatfishModel, observed: Observed) -> list[Action]:
-    live = observed.budget
-    if rollout.wanted_replicas(model, observed.deployment) > 1:
-        return _apply_if_needed(budget.budget(model), live)
-    if live is None or claim(model, live) == "foreign":
-        return []
-    return [_delete(live)]
-
-
-def _apply_if_needed(wanted: Json, live: Json | None) -> list[Action]:
-    if live is None:
-        return [Apply(manifest=wanted)]
-    if drift.differs(wanted, live) or drift.abandoned(wanted, live):
-        return [Apply(manifest=wanted, uid=live["metadata"]["uid"])]
-    return []
-
-
 def _surplus_revisions(model: CatfishModel, observed: Observed, *, target: str) -> list[Action]:
     """The oldest revisions beyond those that are kept; never the target, nor one that still has pods."""
     ours = [item for item in observed.revisions if claim(model, item) == "ours"]
@@ -161,30 +131,4 @@ def _surplus_revisions(model: CatfishModel, observed: Observed, *, target: str) 
     surplus = len(others) + len({item["metadata"]["name"] for item in ours} & used.keys()) - revision.KEPT
     if _find(observed.revisions, target) is None:
         surplus += 1
-    return [_delete(item) for item in others[: max(0, surplus)]]
-
-
-def _replace(live: Json, *, path: str, value: Any) -> Replace:  # noqa: ANN401 - any JSON
-    metadata = live["metadata"]
-    return Replace(
-        api_version=live["apiVersion"],
-        kind=live["kind"],
-        namespace=metadata["namespace"],
-        name=metadata["name"],
-        uid=metadata["uid"],
-        resource_version=metadata["resourceVersion"],
-        path=path,
-        value=value,
-    )
-
-
-def _delete(live: Json) -> Delete:
-    metadata = live["metadata"]
-    return Delete(
-        api_version=live["apiVersion"],
-        kind=live["kind"],
-        namespace=metadata["namespace"],
-        name=metadata["name"],
-        uid=metadata["uid"],
-        resource_version=metadata["resourceVersion"],
-    )
+    return [children.delete(item) for item in others[: max(0, surplus)]]

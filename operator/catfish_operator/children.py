@@ -1,0 +1,70 @@
+"""What to write of a model's children other than revisions and Deployment: observed -> actions. Called by `plan`."""
+
+from typing import Any
+
+from catfish_operator import rollout
+from catfish_operator.actions import Action, Apply, Delete, Replace
+from catfish_operator.model import CatfishModel, Json
+from catfish_operator.observed import Observed
+from catfish_operator.resources import budget, drift, service
+from catfish_operator.resources.metadata import claim
+
+
+def service_actions(model: CatfishModel, live: Json | None) -> list[Action]:
+    """The Service, with no port and no selector that is not ours."""
+    wanted = service.service(model)
+    if live is not None and drift.ports_extended(wanted["spec"]["ports"], live):
+        return [replace(live, path="/spec/ports", value=service.ports(wanted, live))]
+    selector = wanted["spec"]["selector"]
+    if (
+        live is not None and live["spec"].get("selector") != selector
+    ):  # one key more would select no pod at all
+        return [replace(live, path="/spec/selector", value=selector)]
+    return apply_if_needed(wanted, live)
+
+
+def budget_actions(model: CatfishModel, observed: Observed) -> list[Action]:
+    """The budget of a model with more than one pod; one that is not wanted any more is deleted."""
+    live = observed.budget
+    if rollout.wanted_replicas(model, observed.deployment) > 1:
+        return apply_if_needed(budget.budget(model), live)
+    if live is None or claim(model, live) == "foreign":
+        return []
+    return [delete(live)]
+
+
+def apply_if_needed(wanted: Json, live: Json | None) -> list[Action]:
+    """Applies what is missing, what differs, and what has fields of ours that are not wanted any more."""
+    if live is None:
+        return [Apply(manifest=wanted)]
+    if drift.differs(wanted, live) or drift.abandoned(wanted, live):
+        return [Apply(manifest=wanted, uid=live["metadata"]["uid"])]
+    return []
+
+
+def replace(live: Json, *, path: str, value: Any) -> Replace:  # noqa: ANN401 - any JSON
+    """Replaces a part of an object as it was seen."""
+    metadata = live["metadata"]
+    return Replace(
+        api_version=live["apiVersion"],
+        kind=live["kind"],
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        path=path,
+        value=value,
+    )
+
+
+def delete(live: Json) -> Delete:
+    """Deletes an object as it was seen."""
+    metadata = live["metadata"]
+    return Delete(
+        api_version=live["apiVersion"],
+        kind=live["kind"],
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+    )
