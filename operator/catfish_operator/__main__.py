@@ -15,6 +15,7 @@ from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import aiohttp
 from kubernetes.aio.config import ConfigException
 
 from catfish_operator import cluster, errors
@@ -23,11 +24,13 @@ from catfish_operator.controller import admin, logs
 from catfish_operator.controller.cache import Cache
 from catfish_operator.controller.health import Health, watch_lag
 from catfish_operator.controller.metrics import Metrics
-from catfish_operator.controller.queue import Queue
+from catfish_operator.controller.queue import Key, Queue
+from catfish_operator.controller.readings import PodReadings
 from catfish_operator.controller.resync import Resync
 from catfish_operator.controller.worker import Worker
 from catfish_operator.handlers import EventSource
 from catfish_operator.model import Json
+from catfish_operator.observe import Observer
 from catfish_operator.reconcile import Reconciler
 from catfish_operator.settings import Settings
 
@@ -64,16 +67,22 @@ async def run(settings: Settings, environ: Mapping[str, str]) -> int:
         admin.serve(
             host=settings.admin_host, port=settings.admin_port, health=health, metrics=metrics.text
         ) as port,
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as pods,
     ):
         where = f"namespace {settings.namespace}" if settings.namespace else "all namespaces"
         log.info("looks after %s; probes and metrics on port %d", where, port)
-        failed = await _until(stop, _tasks(settings, api=api, health=health, metrics=metrics))
+        failed = await _until(stop, _tasks(settings, api=api, pods=pods, health=health, metrics=metrics))
     log.info("stopped")
     return 1 if failed else 0
 
 
 def _tasks(
-    settings: Settings, *, api: cluster.Cluster, health: Health, metrics: Metrics
+    settings: Settings,
+    *,
+    api: cluster.Cluster,
+    pods: aiohttp.ClientSession,
+    health: Health,
+    metrics: Metrics,
 ) -> list[Coroutine[Any, Any, None]]:
     """Everything that runs side by side for as long as the operator lives."""
     cache, queue = Cache(), Queue(clock=time.monotonic)
@@ -83,7 +92,9 @@ def _tasks(
             queue.add(key)
         metrics.objects.set(len(cache))
 
-    reconciler = Reconciler(cluster=api, memory=cache, now=lambda: datetime.now(UTC))
+    readings = PodReadings(session=pods, answered=lambda key: queue.add(Key(*key)))
+    observer = Observer(memory=cache, readings=readings, now=lambda: datetime.now(UTC), clock=time.monotonic)
+    reconciler = Reconciler(cluster=api, memory=cache, observer=observer)
     resync = Resync(
         cluster=api,
         cache=cache,
