@@ -40,8 +40,27 @@ class Memory(Protocol):
 class Reconciler:
     """Brings models to what their specs ask for, through `cluster`, on what `memory` knows."""
 
-    def __init__(self, *, cluster: Cluster, memory: Memory, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        memory: Memory,
+        now: Callable[[], datetime],
+        announce: Callable[[Json, Json | None, Json], None] = lambda *_: None,
+        repaired: Callable[[Observed, Action], None] = lambda *_: None,
+    ) -> None:
+        """Prepares the looks.
+
+        Args:
+            cluster: where is written.
+            memory: what is known.
+            now: the time, UTC.
+            announce: told of each status written: the model, the status before, the status after.
+            repaired: told of each action done: what was seen before it, and the action.
+        """
         self._cluster = cluster
+        self._announce = announce
+        self._repaired = repaired
         self._memory = memory
         self._now = now
 
@@ -79,8 +98,11 @@ class Reconciler:
     ) -> errors.CatfishError | None:
         """Does the actions in order, up to the first that fails; returns how that one failed."""
         for action in actions:
+            before = self._memory.snapshot(key, now=self._now())
             try:
                 await self._do(action, met=met)
+                if before is not None:
+                    self._repaired(before, action)
             except errors.Noted as error:
                 return error
             except errors.Stale as error:
@@ -167,6 +189,7 @@ class Reconciler:
             if refused is None:
                 raise
             return  # the first failure is the one to speak of; the status is said on the next look
+        self._announce(observed.body, live, wanted)
         if (live or {}).get("message") != wanted.get("message"):
             log.info("%s/%s: %s", *key, wanted.get("message"))
 

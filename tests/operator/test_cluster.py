@@ -3,15 +3,8 @@
 import pytest
 
 from catfish_operator import errors
-from catfish_operator.cluster import (
-    KINDS,
-    MODEL,
-    error_of,
-    in_cluster,
-    in_cluster_server,
-    kind_of,
-    merge_patch,
-)
+from catfish_operator.cluster import KINDS, MODEL, kind_of, merge_patch
+from catfish_operator.connection import error_of, in_cluster, in_cluster_server
 
 QUOTA = 'deployments.apps "cat" is forbidden: exceeded quota: tight, requested: count/deployments.apps=1'
 RBAC = (
