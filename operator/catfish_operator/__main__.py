@@ -6,11 +6,14 @@ that cannot be used. Everything said before logging is set up is one line on std
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import os
 import signal
+import socket
 import sys
 import time
+import uuid
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
@@ -31,12 +34,19 @@ OWN_CONNECTIONS = 6  # resync, the Lease, Events, the look for the CRD, and a ma
 def main() -> int:
     """Runs the operator; returns the exit code."""
     try:
-        settings = Settings.from_env(os.environ)
+        settings = _named(Settings.from_env(os.environ))
         logs.configure(level=settings.log_level, style=settings.log_format)
         return asyncio.run(run(settings, os.environ))
     except (errors.BadSettings, ConfigException, OSError) as error:
         print(f"catfish-operator: {error}", file=sys.stderr)  # noqa: T201 - logging may not be set up yet
         return 2
+
+
+def _named(settings: Settings) -> Settings:
+    """The settings with an identity that no other process has."""
+    if settings.identity:
+        return settings
+    return dataclasses.replace(settings, identity=f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}")
 
 
 async def run(settings: Settings, environ: Mapping[str, str]) -> int:
@@ -50,6 +60,7 @@ async def run(settings: Settings, environ: Mapping[str, str]) -> int:
     async with (
         connection.connect(
             environ,
+            identity=settings.identity,
             request_seconds=settings.request_timeout_seconds,
             connections=settings.workers + OWN_CONNECTIONS,
             count=metrics.count_request,

@@ -16,7 +16,7 @@ from catfish_operator import errors
 from catfish_operator.model import Json
 
 CONNECT_SECONDS = 5.0
-USER_AGENT = "catfish-operator"
+USER_AGENT = "catfish-operator"  # followed by the replica, so that an audit log tells them apart
 
 
 class Connection:
@@ -108,7 +108,12 @@ def error_of(what: str, *, status: int, answer: Json) -> errors.CatfishError:
 
 @asynccontextmanager
 async def connect(
-    environ: Mapping[str, str], *, request_seconds: float, connections: int, count: Callable[[str, int], None]
+    environ: Mapping[str, str],
+    *,
+    identity: str,
+    request_seconds: float,
+    connections: int,
+    count: Callable[[str, int], None],
 ) -> AsyncIterator[Connection]:
     """Opens the API of the cluster we run in or, outside, of the kubeconfig. Nothing is sent yet."""
     configuration = client.Configuration()
@@ -122,7 +127,7 @@ async def connect(
             client_configuration=configuration, persist_config=False
         )
     async with client.ApiClient(configuration) as api:
-        api.user_agent = USER_AGENT
+        api.user_agent = f"{USER_AGENT}/{identity}"
         yield Connection(api, request_seconds=request_seconds, count=count)
 
 

@@ -1,9 +1,7 @@
 """The operator's parts, put together from the settings. Made and run by `__main__`; decides nothing."""
 
 import math
-import socket
 import time
-import uuid
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from typing import Any
@@ -34,7 +32,6 @@ class Parts:
         self._settings = settings
         self._health = health
         self._metrics = metrics
-        self._identity = settings.identity or f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
         self._leadership = self._lease(connection) if settings.lease_namespace else None
         self._cluster = KubernetesCluster(connection, write_seconds=self._write_seconds)
         self._cache, self._queue = Cache(), Queue(clock=time.monotonic)
@@ -50,7 +47,7 @@ class Parts:
         """Everything that runs side by side for as long as the operator lives."""
         events = Events(
             sink=self._cluster,
-            instance=self._identity,
+            instance=self._settings.identity,
             clock=time.monotonic,
             ended=lambda how: self._metrics.events.labels(result=how).inc(),
         )
@@ -96,7 +93,7 @@ class Parts:
         settings = self._settings
         return Leadership(
             store=LeaseStore(connection, namespace=settings.lease_namespace, name=settings.lease_name),
-            identity=self._identity,
+            identity=self._settings.identity,
             duration=settings.lease_seconds,
             clock=time.monotonic,
             known=self._health.leader_seen,

@@ -170,6 +170,14 @@ class OperatorProcess:
         self._process.kill()
         self._process.wait(10)
 
+    def pause(self):
+        """SIGSTOP."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        """SIGCONT."""
+        self._process.send_signal(signal.SIGCONT)
+
     def terminate(self, *, seconds=10.0):
         """SIGTERM; returns the exit code."""
         self._process.send_signal(signal.SIGTERM)
@@ -206,16 +214,26 @@ class OperatorProcess:
 
     def probe(self, path):
         """The status of a probe; 0 while nothing listens."""
+        return self.ask(path)[0]
+
+    def ask(self, path):
+        """The status and the text of an answer; 0 while nothing listens."""
         if self.port is None:
-            return 0
+            return 0, ""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
             connection.request("GET", path)
-            return connection.getresponse().status
+            response = connection.getresponse()
+            return response.status, response.read().decode()
         except OSError:
-            return 0
+            return 0, ""
         finally:
             connection.close()
+
+    def metrics(self):
+        """The values of its metrics, by name and labels as they are written."""
+        lines = [line for line in self.ask("/metrics")[1].splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
 
 class Audit:
