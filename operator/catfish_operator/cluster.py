@@ -24,11 +24,16 @@ MERGE_PATCH = "application/merge-patch+json"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of object that the operator sees: where it lies in the API."""
+    """A kind of object that the operator sees: where it lies in the API.
+
+    Attributes:
+        optional: the cluster may not know it; then there are simply none.
+    """
 
     api_version: str
     kind: str
     plural: str
+    optional: bool = False
 
     def path(self, namespace: str, name: str = "") -> str:
         """The address of one object, of a namespace's objects, or (empty namespace) of all."""
@@ -43,6 +48,8 @@ CHILDREN = (
     Kind("apps/v1", "Deployment", "deployments"),
     Kind("v1", "Service", "services"),
     Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
+    Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
+    Kind("monitoring.coreos.com/v1", "ServiceMonitor", "servicemonitors", optional=True),
     Kind("v1", "Pod", "pods"),
 )
 KINDS = (MODEL, *CHILDREN)

@@ -139,9 +139,9 @@ def settled(body):
 class OperatorProcess:
     """The operator, as `python -m catfish_operator`."""
 
-    def __init__(self, plane, directory, **environ):
+    def __init__(self, plane, directory, *, user=OPERATOR, **environ):
         self._log = Path(directory) / f"operator-{time.monotonic_ns()}.log"
-        kubeconfig = plane.kubeconfig_for(OPERATOR, groups=["system:serviceaccounts"])
+        kubeconfig = plane.kubeconfig_for(user, groups=["system:serviceaccounts"])
         self._environ = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT / "operator"),
@@ -239,20 +239,18 @@ class OperatorProcess:
 class Audit:
     """What the API server's audit log says about the operator since a moment."""
 
-    def __init__(self, path):
-        self._path = Path(path)
+    def __init__(self, path, *, user=OPERATOR):
+        self._path, self._user = Path(path), user
         self._from = self._path.stat().st_size
 
-    def entries(self):
-        """The operator's requests."""
+    def entries(self, stage="ResponseComplete"):
+        """The operator's requests; a watch is `ResponseStarted` for as long as it lasts."""
         with self._path.open("rb") as log:
             log.seek(self._from)
             lines = log.read().splitlines(keepends=True)
         parsed = [json.loads(line) for line in lines if line.endswith(b"\n")]
         return [
-            entry
-            for entry in parsed
-            if entry["user"]["username"] == OPERATOR and entry["stage"] == "ResponseComplete"
+            entry for entry in parsed if entry["user"]["username"] == self._user and entry["stage"] == stage
         ]
 
     def writes(self, namespace=None):

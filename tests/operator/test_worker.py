@@ -234,6 +234,17 @@ def test_without_the_crd_there_are_no_models_and_one_warning(clock, caplog):
     assert health.not_ready() is None
 
 
+def test_a_kind_that_the_cluster_may_lack_is_no_trouble_and_any_other_is(clock):
+    cluster, cache, queue, health = FakeCluster(), Cache(), Queue(clock=clock), Health(clock=clock)
+    cluster.trouble["list_all", "ServiceMonitor"] = [errors.NotServed("404")]
+    cluster.trouble["list_all", "Deployment"] = [errors.NotServed("404")]
+    asyncio.run(a_resync(cluster, cache, queue, health).once())
+    assert not health.filled
+    cluster.trouble["list_all", "ServiceMonitor"] = [errors.NotServed("404")]
+    asyncio.run(a_resync(cluster, cache, queue, health).once())
+    assert health.filled
+
+
 def test_the_operator_is_dead_when_listings_do_not_end(clock):
     health = Health(clock=clock)
     clock.now += LATEST_RESYNC + 1
