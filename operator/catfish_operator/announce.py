@@ -14,7 +14,7 @@ from catfish_operator.resources import drift
 from catfish_operator.resources.metadata import REVISION_LABEL
 
 DRIFT_REPAIRED = "DriftRepaired"
-QUIET = frozenset({"Applying", "NotStalled"})
+QUIET = frozenset({"Applying", "PodsStarting", "NotStalled"})
 """Reasons that say nothing to a person: every change passes through them."""
 
 BAD = frozenset({"RolledBack", DRIFT_REPAIRED})

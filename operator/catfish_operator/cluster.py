@@ -228,10 +228,10 @@ class LeaseStore:
         self._namespace = namespace
         self._name = name
 
-    async def read(self) -> Json | None:
+    async def read(self, *, within: float) -> Json | None:
         """Reads it from the store itself; None if there is none."""
         try:
-            return await self._connection.call("GET", LEASE.path(self._namespace, self._name))
+            return await self._connection.call("GET", LEASE.path(self._namespace, self._name), within=within)
         except errors.NotServed:
             return None
 

@@ -14,6 +14,7 @@ from kubernetes.aio import client, config
 
 from catfish_operator import errors
 from catfish_operator.model import Json
+from catfish_operator.reasons import presentable
 
 CONNECT_SECONDS = 5.0
 USER_AGENT = "catfish-operator"  # followed by the replica, so that an audit log tells them apart
@@ -89,7 +90,7 @@ def _parse(what: str, text: str, *, status: int) -> Json:
 
 def error_of(what: str, *, status: int, answer: Json) -> errors.CatfishError:
     """The error of ours for an answer of the API server: it says who must act."""
-    message = " ".join(str(answer.get("message") or answer.get("reason") or "").split())[:500]
+    message = presentable(str(answer.get("message") or answer.get("reason") or ""))  # it may quote the object
     text = f"{what}: {status} {message}"
     causes = [cause.get("reason") for cause in (answer.get("details") or {}).get("causes") or []]
     if status == 404:

@@ -254,11 +254,16 @@ class Audit:
         ]
 
     def writes(self, namespace=None):
-        """Those that write (to a namespace), as `verb resource[/subresource] namespace/name`."""
+        """Those that write (to a namespace), as `verb resource[/subresource] namespace/name`.
+
+        Without Events and the Lease, which are not about what a model is and come in their own time.
+        """
         return [
             _what(entry)
             for entry in self.entries()
-            if entry["verb"] in WRITES and namespace in {None, entry["objectRef"].get("namespace")}
+            if entry["verb"] in WRITES
+            and entry["objectRef"]["resource"] not in {"events", "leases"}
+            and namespace in {None, entry["objectRef"].get("namespace")}
         ]
 
     def requests(self):

@@ -344,6 +344,7 @@ def test_events_tell_what_happened_and_a_restart_repeats_none(start, plane, api,
             ]
 
         wait_for(lambda: ("Normal", "RolloutCompleted") in told(), what="the Event of the rollout")
+        assert set(told()) == {("Normal", "RolloutStarted"), ("Normal", "RolloutCompleted")}
         before = sorted(told())
         operator.terminate()
         again = start("catfish-system")

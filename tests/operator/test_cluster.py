@@ -44,6 +44,16 @@ def test_a_refusal_has_a_reason_and_one_line(message, reason):
     assert (error.reason, error.message) == (reason, message)
 
 
+def test_credentials_that_the_api_server_quotes_go_no_further():
+    text = 'spec.weights.url: Invalid value: "https://user:hunter2@store/cat.pt?X-Amz-Signature=s3cret": no'
+    for status in (422, 500):
+        said = str(error_of("PATCH /x", status=status, answer={"message": text}))
+        assert "store/cat.pt" in said
+        assert not {"hunter2", "s3cret"} & set(
+            said.replace(":", " ").replace("@", " ").replace("=", " ").split()
+        )
+
+
 def test_a_namespace_on_its_way_out_is_not_a_persons_fault():
     answer = {"message": "is being terminated", "details": {"causes": [{"reason": "NamespaceTerminating"}]}}
     assert type(error_of("PATCH /x", status=403, answer=answer)) is errors.Unreachable

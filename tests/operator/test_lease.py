@@ -26,13 +26,14 @@ class Store:
     def __init__(self):
         self.lease, self.writes, self.trouble, self._version = None, [], [], 0
 
-    async def read(self):
+    async def read(self, *, within):
+        assert 0 < within <= DURATION / 3
         if self.trouble:
             raise self.trouble.pop(0)
         return copy.deepcopy(self.lease)
 
     async def write(self, spec, *, version, within):
-        assert within > 0
+        assert 0 < within <= DURATION / 3
         if self.trouble:
             raise self.trouble.pop(0)
         live = self.lease and self.lease["metadata"]["resourceVersion"]
@@ -200,8 +201,8 @@ def test_a_race_for_a_free_lease_has_one_winner(a, b, store):
     store.lease["spec"]["holderIdentity"] = ""
     plain, rival = store.read, []
 
-    async def read_then_lose():
-        seen = await plain()
+    async def read_then_lose(**kwargs):
+        seen = await plain(**kwargs)
         if not rival:
             rival.append(await store.write({**seen["spec"], "holderIdentity": "c"}, version="1", within=1))
         return seen

@@ -29,6 +29,16 @@ def test_the_documentation_lists_exactly_what_is_there():
     assert set(re.findall(r"^\| `(catfish_[a-z_]+)", table, re.MULTILINE)) == there
 
 
+def test_the_alerts_of_the_documentation_use_metrics_that_there_are():
+    metrics = Metrics()
+    metrics.show_models(list)
+    there = {family.name.removesuffix("_total") for family in metrics.registry.collect()}
+    alerts = OPERATIONS.read_text().partition("## Alerts")[2].partition("\n## ")[0]
+    used = {name.removesuffix("_total") for name in re.findall(r"catfish_[a-z_]+", alerts)}
+    assert used
+    assert used <= there
+
+
 def test_a_models_gauges_show_its_status_and_go_with_it():
     model = body(replicas=3) | {
         "status": {

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 WRITING = 2 / 3  # of the duration; client-go: 10 s of 15 s
 RETRY = 2 / 15  # of the duration; client-go: 2 s of 15 s
+CALL = 1 / 3  # of the duration, for one call: one that hangs leaves time for another (client-go: 5 s)
 SHORTEST_PAUSE = 0.05  # seconds
 RELEASE_SECONDS = 3.0  # for the last call of a process that ends
 
@@ -31,7 +32,7 @@ RELEASE_SECONDS = 3.0  # for the last call of a process that ends
 class Store(Protocol):
     """The one Lease object; see `cluster.LeaseStore`."""
 
-    async def read(self) -> Json | None:
+    async def read(self, *, within: float) -> Json | None:
         """Reads it; None if there is none."""
 
     async def write(self, spec: Json, *, version: str | None, within: float) -> Json:
@@ -120,7 +121,9 @@ class Leadership:
         if seconds <= 0:
             return
         try:
-            if (lease := self._held or await self._store.read()) and self._holder(lease) == self._identity:
+            if (lease := self._held or await self._store.read(within=RELEASE_SECONDS)) and self._holder(
+                lease
+            ) == self._identity:
                 spec = {**lease["spec"], "holderIdentity": "", "renewTime": self._time()}
                 version = lease["metadata"]["resourceVersion"]
                 await self._store.write(spec, version=version, within=min(seconds, RELEASE_SECONDS))
@@ -130,16 +133,16 @@ class Leadership:
 
     async def _renew(self) -> float:
         """Renews while the time to write lasts: nobody else can have taken the Lease yet."""
-        lease = self._held or await self._store.read()
+        lease = self._held or await self._store.read(within=self._duration * CALL)
         if lease is not None and self._holder(lease) != self._identity:
             self._writing_until = -math.inf  # a person has edited it
             return await self._look()
-        await self._take(lease, within=self.seconds_left())
+        await self._take(lease, within=min(self.seconds_left(), self._duration * CALL))
         return self._duration
 
     async def _look(self) -> float:
         """Takes the Lease if it is free, ours, or over; returns the seconds until it may be over."""
-        lease = await self._store.read()
+        lease = await self._store.read(within=self._duration * CALL)
         if lease is not None:
             holder = self._holder(lease)
             left = self._seconds_to_end(lease)
@@ -147,7 +150,7 @@ class Leadership:
                 self._known()
                 self._tell(holder, f"stands by while {holder} leads")
                 return left
-        await self._take(lease, within=self._duration * WRITING)
+        await self._take(lease, within=self._duration * CALL)
         return self._duration
 
     def _seconds_to_end(self, lease: Json) -> float:
