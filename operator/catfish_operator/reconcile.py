@@ -5,7 +5,7 @@ asked for. Status is said last and on every path: also when an action was refuse
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from catfish_operator import errors, plan, pods, reasons, status
@@ -35,8 +35,27 @@ class Memory(Protocol):
 class Reconciler:
     """Brings models to what their specs ask for, through `cluster`, on what `memory` knows."""
 
-    def __init__(self, *, cluster: Cluster, memory: Memory, observer: Observer) -> None:
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        memory: Memory,
+        observer: Observer,
+        announce: Callable[[Json, Json | None, Json], None] = lambda *_: None,
+        repaired: Callable[[Observed, Action], None] = lambda *_: None,
+    ) -> None:
+        """Prepares the looks.
+
+        Args:
+            cluster: where is written.
+            memory: what is known.
+            observer: looks at a model.
+            announce: told of each status written: the model, the status before, the status after.
+            repaired: told of each action done: what was seen before it, and the action.
+        """
         self._cluster = cluster
+        self._announce = announce
+        self._repaired = repaired
         self._memory = memory
         self._observer = observer
 
@@ -61,7 +80,7 @@ class Reconciler:
                 await self._confirm(observed, planned.target)
                 confirmed = True
                 continue
-            failure = await self._execute(key, planned.actions, met=met)
+            failure = await self._execute(key, observed, planned.actions, met=met)
             if isinstance(failure, errors.Stale) or (failure is None and planned.actions):
                 continue
             try:
@@ -75,12 +94,13 @@ class Reconciler:
         raise errors.Unsettled(f"{key[0]}/{key[1]}: changed by somebody else faster than it can be settled")
 
     async def _execute(
-        self, key: Key, actions: Iterable[Action], *, met: set[tuple[str, str]]
+        self, key: Key, seen: Observed, actions: Iterable[Action], *, met: set[tuple[str, str]]
     ) -> errors.CatfishError | None:
         """Does the actions in order, up to the first that fails; returns how that one failed."""
         for action in actions:
             try:
                 await self._do(action, met=met)
+                self._repaired(seen, action)
             except errors.Noted as error:
                 return error
             except errors.Stale as error:
@@ -176,6 +196,7 @@ class Reconciler:
             if refused is None:
                 raise
             return  # the first failure is the one to speak of; the status is said on the next look
+        self._announce(observed.body, live, wanted)
         if (live or {}).get("message") != wanted.get("message"):
             log.info("%s/%s: %s", *key, wanted.get("message"))
 
