@@ -23,8 +23,8 @@ QUIET_SECONDS = 10.0
 
 PLAIN_SECONDS = 90.0
 LEAST_BEFORE = 30
-SERVING_RATE = 60.0
-"""Requests a second where the errors of one pod among four must make a hundred within the canary's time."""
+SERVING_RATE = 10.0
+"""Requests a second to each pod, where the errors of the new one must make a hundred within the canary's time."""
 
 START_SECONDS = 45.0
 """That pods may take to start on a machine that is busy with others."""
@@ -54,7 +54,7 @@ def attempt(
     system: System, kind: Kind, *, api: Api, address: str, rate: float, disturb: Disturb = lambda _: None
 ) -> Outcome:
     """Asks for the bad v2 and looks on until v1 is back, or for long enough."""
-    rate = max(rate, SERVING_RATE) if kind.serves else rate
+    rate = max(rate, SERVING_RATE * (system.replicas + 1)) if kind.serves else rate
     _answering(address)
     seen = Sight(v1=_hash(systems.pods(api, system.namespace)), replicas=system.replicas)
     with Load(address, model.samples(), rate=rate) as load:

@@ -54,6 +54,8 @@ class Campaign:
         told: gets each outcome as soon as it is there.
         disturb: called once for each attempt, gives what is called at each of its looks.
         together: all lanes wait for each other before their first change.
+        grace: see `Outcome.complaints`.
+        suspicious: called with the namespace of a lane that failed or has something to complain of, before it goes.
     """
 
     kube: Kube
@@ -62,6 +64,8 @@ class Campaign:
     told: Callable[[Lane, Outcome, float], None] = lambda _lane, _outcome, _seconds: None
     disturb: Callable[[], Disturb] = lambda: lambda _: None
     together: bool = False
+    grace: float = 0.0
+    suspicious: Callable[[str], None] = lambda _: None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, wanted: Iterable[Lane]) -> list[tuple[Lane, Outcome]]:
@@ -88,11 +92,14 @@ class Campaign:
                     system, kind, api=api, address=address, rate=self.rate, disturb=self.disturb()
                 )
                 found.append((lane, outcome))
+                if outcome.complaints(grace=self.grace):
+                    self.suspicious(lane.namespace)
                 with self._lock:
                     self.told(lane, outcome, time.monotonic() - began)
         except BaseException:
             if gate is not None:
                 gate.abort()
+            self.suspicious(lane.namespace)
             raise
         finally:
             self.kube.run("delete", "namespace", lane.namespace, "--wait=false", "--ignore-not-found")

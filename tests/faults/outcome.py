@@ -59,10 +59,14 @@ class Outcome:
         """Seconds until v1 alone was there, whole, with the template hash that it had."""
         return None if self.sight.back is None else self.sight.back - self.since
 
-    def complaints(self) -> list[str]:
-        """What is not as it must be, in sentences; empty: all well."""
+    def complaints(self, *, grace: float = 0.0) -> list[str]:
+        """What is not as it must be, in sentences; empty: all well.
+
+        Args:
+            grace: seconds more that v1 may take to be back: the operator or the API server was away so long.
+        """
         kind, seen = self.kind, self.sight
-        allowed = BACK_SECONDS[kind.patience]
+        allowed = BACK_SECONDS[kind.patience] + grace
         if (
             "CanaryErrorRate" in kind.reasons
         ):  # it takes a hundred requests to each side, within the canary's time

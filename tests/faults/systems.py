@@ -83,7 +83,7 @@ class Catfish:
     def change(self, kind: kinds.Kind) -> None:
         """See `System`."""
         if kind.quota:
-            self._kube.apply(world.quota(self.namespace, self.replicas))
+            fill(self._kube, self._api, self.namespace, self.replicas)
         changed = self._api.merge(self._path, {"spec": kind.spec})
         self._generation = changed["metadata"]["generation"]
 
@@ -154,7 +154,7 @@ class Plain:
     def change(self, kind: kinds.Kind) -> None:
         """See `System`."""
         if kind.quota:
-            self._kube.apply(world.quota(self.namespace, self.replicas))
+            fill(self._kube, self._api, self.namespace, self.replicas)
         replace(self._api, self._path, "/spec/template", self._template(kind.plain or kind.spec))
 
     def failure(self) -> tuple[str, str] | None:
@@ -209,6 +209,17 @@ class Plain:
 def pods(api: Api, namespace: str) -> list[Json]:
     """All pods of the namespace."""
     return list(api.items(PODS.format(namespace)))
+
+
+def fill(kube: Kube, api: Api, namespace: str, replicas: int) -> None:
+    """Leaves no room in the namespace for one more pod; returns when that is enforced as what it is."""
+    kube.apply(world.quota(namespace, replicas))
+
+    def counted() -> bool:
+        used = (api.ok("GET", QUOTA.format(namespace)).get("status") or {}).get("used") or {}
+        return used.get("pods") == str(replicas)
+
+    wait_for("the quota to be counted", counted, seconds=30)
 
 
 def replace(api: Api, path: str, pointer: str, value: object) -> None:

@@ -1,7 +1,6 @@
 """What the bad updates need of the cluster: the faulty image and store, spoiled weights, golden images."""
 
 import base64
-import urllib.request
 from pathlib import Path
 
 from demo import pictures, spoiled, tools, weights
@@ -24,8 +23,7 @@ def provide(kube: Kube, report: Report) -> None:
     """Makes all of it, where it is not there yet."""
     with report.step("faulty image, store and weights"):
         tools.localcluster("load-image", images.build(report.detail), name="load-faulty").wait(report)
-        with urllib.request.urlopen(f"{weights.HOST_STORE}/models/catfish-v2.pt", timeout=60) as reply:
-            good = reply.read()
+        good = weights.get("models/catfish-v2.pt")
         for name, spoil in SPOILED.items():
             weights.put(f"models/{name}", spoil(good))
         kube.apply(*_faulty_store())
