@@ -62,7 +62,8 @@ def golden_images(report: Report, kube: Kube) -> None:
         names = [sample["key"] for sample in SAMPLES]
         data = {name: base64.b64encode((folder / name).read_bytes()).decode() for name in names}
         metadata = {"name": GOLDEN, "namespace": "default"}
-        kube.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "binaryData": data})
+        golden = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "binaryData": data}
+        kube.apply(golden, large=True)
         step.outcome = ", ".join(names)
 
 

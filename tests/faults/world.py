@@ -37,8 +37,8 @@ def namespace(kube: Kube, name: str) -> None:
     kube.apply(
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}},
         {"apiVersion": "v1", "kind": "Secret", "metadata": metadata | {"name": "keys"}, "data": keys},
-        golden_images(name),
     )
+    kube.apply(golden_images(name), large=True)
 
 
 def golden_images(namespace: str) -> Json:
