@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
+import aiohttp
 from kubernetes.aio.config import ConfigException
 
 from catfish_operator import connection, errors
@@ -68,10 +69,11 @@ async def run(settings: Settings, environ: Mapping[str, str]) -> int:
         admin.serve(
             host=settings.admin_host, port=settings.admin_port, health=health, metrics=metrics.text
         ) as port,
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as pods,
     ):
         where = f"namespace {settings.namespace}" if settings.namespace else "all namespaces"
         log.info("looks after %s; probes and metrics on port %d", where, port)
-        parts = Parts(settings=settings, connection=api, health=health, metrics=metrics)
+        parts = Parts(settings=settings, connection=api, pods=pods, health=health, metrics=metrics)
         failed = await _until(stop, parts.tasks())
         await parts.release()
     log.info("stopped")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from catfish_operator import rollout
+from catfish_operator import progress
 from catfish_operator.actions import Action, Apply, Delete, Replace
 from catfish_operator.model import CatfishModel, Json
 from catfish_operator.observed import Observed
@@ -26,7 +26,7 @@ def service_actions(model: CatfishModel, live: Json | None) -> list[Action]:
 def budget_actions(model: CatfishModel, observed: Observed) -> list[Action]:
     """The budget of a model with more than one pod; one that is not wanted any more is deleted."""
     live = observed.budget
-    if rollout.wanted_replicas(model, observed.deployment) > 1:
+    if progress.wanted_replicas(model, observed.deployment) > 1:
         return apply_if_needed(budget.budget(model), live)
     if live is None or claim(model, live) == "foreign":
         return []
@@ -42,8 +42,14 @@ def apply_if_needed(wanted: Json, live: Json | None) -> list[Action]:
     return []
 
 
-def replace(live: Json, *, path: str, value: Any) -> Replace:  # noqa: ANN401 - any JSON
-    """Replaces a part of an object as it was seen."""
+def replace(
+    live: Json,
+    *,
+    path: str,
+    value: Any,  # noqa: ANN401 - any JSON
+    also: tuple[tuple[str, Any], ...] = (),
+) -> Replace:
+    """Replaces a part of an object as it was seen, and others in the same write."""
     metadata = live["metadata"]
     return Replace(
         api_version=live["apiVersion"],
@@ -54,6 +60,7 @@ def replace(live: Json, *, path: str, value: Any) -> Replace:  # noqa: ANN401 - 
         resource_version=metadata["resourceVersion"],
         path=path,
         value=value,
+        also=also,
     )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
+import aiohttp
+
 from catfish_operator.cluster import Kind, KubernetesCluster, LeaseStore
 from catfish_operator.connection import Connection
 from catfish_operator.controller.announcer import Announcer
@@ -14,11 +16,13 @@ from catfish_operator.controller.events import Events
 from catfish_operator.controller.health import Health, watch_lag
 from catfish_operator.controller.lease import Leadership
 from catfish_operator.controller.metrics import Metrics
-from catfish_operator.controller.queue import Queue
+from catfish_operator.controller.queue import Key, Queue
+from catfish_operator.controller.readings import PodReadings
 from catfish_operator.controller.resync import Resync
 from catfish_operator.controller.worker import Worker
 from catfish_operator.handlers import EventSource
 from catfish_operator.model import Json
+from catfish_operator.observe import Observer
 from catfish_operator.reconcile import Reconciler
 from catfish_operator.settings import Settings
 
@@ -27,14 +31,30 @@ class Parts:
     """All parts of one running operator."""
 
     def __init__(
-        self, *, settings: Settings, connection: Connection, health: Health, metrics: Metrics
+        self,
+        *,
+        settings: Settings,
+        connection: Connection,
+        pods: aiohttp.ClientSession,
+        health: Health,
+        metrics: Metrics,
     ) -> None:
+        """Puts them together.
+
+        Args:
+            settings: what was set from outside.
+            connection: to the API server.
+            pods: the client with which pods are asked how they are.
+            health: what the probes are answered from.
+            metrics: what is counted.
+        """
         self._settings = settings
         self._health = health
         self._metrics = metrics
         self._leadership = self._lease(connection) if settings.lease_namespace else None
         self._cluster = KubernetesCluster(connection, write_seconds=self._write_seconds)
         self._cache, self._queue = Cache(), Queue(clock=time.monotonic)
+        self._readings = PodReadings(session=pods, answered=lambda key: self._queue.add(Key(*key)))
         self._resync = self._listing()
         health.ready = lambda: len(self._queue) if health.filled and self._write_seconds() > 0 else 0
         metrics.leader.set_function(lambda: float(self._write_seconds() > 0))
@@ -111,10 +131,16 @@ class Parts:
         )
 
     def _worker(self, announcer: Announcer) -> Worker:
+        observer = Observer(
+            memory=self._cache,
+            readings=self._readings,
+            now=lambda: datetime.now(UTC),
+            clock=time.monotonic,
+        )
         reconciler = Reconciler(
             cluster=self._cluster,
             memory=self._cache,
-            now=lambda: datetime.now(UTC),
+            observer=observer,
             announce=announcer.status_written,
             repaired=announcer.done,
         )

@@ -115,7 +115,7 @@ def model(name="cat", **spec):
             "image": "catfish-server:v1",
             "weights": {"url": "http://store.catfish-store/models/v1.pt"},
             "model": {"architecture": "resnet18", "classes": ["cat", "fish"]},
-            "rollout": {"minReadySeconds": 0},
+            "rollout": {"minReadySeconds": 0, "canary": {"seconds": 1}, "bakeSeconds": 1},
             **spec,
         },
     }

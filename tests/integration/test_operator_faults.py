@@ -17,7 +17,6 @@ from tests.integration.operator_process import (
     SERVICES,
     Api,
     Audit,
-    OperatorProcess,
     model,
     settled,
     wait_for,
@@ -32,22 +31,6 @@ def api(plane):
     for manifest in MANIFESTS:
         plane.kubectl("apply", "-f", str(ROOT / "manifests" / "base" / manifest))
     return Api(plane.kubeconfig)
-
-
-@pytest.fixture
-def start(plane, api, tmp_path):  # noqa: ARG001 - the rights must be there first
-    """Starts operators; they are ended after the test, and none may have said a traceback."""
-    started = []
-
-    def begin(**environ):
-        process = OperatorProcess(plane, tmp_path, **environ).start()
-        started.append(process)
-        return process
-
-    yield begin
-    for process in started:
-        process.stop()
-        assert "Traceback" not in process.text()
 
 
 def settle(api, namespace, name="cat", *, seconds=40):

@@ -14,7 +14,14 @@ SCRATCH_SIZE = "8Gi"
 """The room for weights while they are fetched; a pod that takes more is evicted."""
 
 
-def deployment(model: CatfishModel, *, template: Json, replicas: int | None) -> Json:
+HELD_SECONDS = 315_360_000
+"""Ten years: no pod becomes available, so Kubernetes stops at the first `maxSurge` new ones."""
+
+NO_DEADLINE = 2**31 - 1
+"""What the Deployment controller takes for none (`HasProgressDeadline` in pkg/controller/deployment/util)."""
+
+
+def deployment(model: CatfishModel, *, template: Json, replicas: int | None, held: bool = False) -> Json:
     """The Deployment; `replicas` None leaves the number of pods to whoever owns it."""
     spec: Json = {
         "selector": {"matchLabels": selector(model.name)},
@@ -25,10 +32,10 @@ def deployment(model: CatfishModel, *, template: Json, replicas: int | None) -> 
                 "maxUnavailable": model.rollout.max_unavailable,
             },
         },
-        "minReadySeconds": model.rollout.min_ready_seconds,
-        "progressDeadlineSeconds": model.rollout.progress_deadline_seconds,
+        "minReadySeconds": HELD_SECONDS if held else model.rollout.min_ready_seconds,
+        "progressDeadlineSeconds": NO_DEADLINE if held else model.rollout.progress_deadline_seconds,
         "revisionHistoryLimit": 10,
-        "paused": False,
+        "paused": model.rollout.paused,
         "template": template,
     }
     if replicas is not None:
