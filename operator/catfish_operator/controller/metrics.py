@@ -76,6 +76,9 @@ class Metrics:
             "catfish_event_loop_lag_seconds", "How late the event loop last woke up.", registry=self.registry
         )
 
+        self._add_what_happens()
+
+    def _add_what_happens(self) -> None:
         self.leader = Gauge(
             "catfish_leader", "1 while this replica is the one that writes.", registry=self.registry
         )
