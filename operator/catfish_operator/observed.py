@@ -16,6 +16,7 @@ class Observed:
     Attributes:
         now: the moment of the look, UTC. Only written into conditions, never compared with a server's time.
         body: the CatfishModel as the API server gave it.
+        served: kinds of APIs that not every cluster has and this one has (ServiceMonitor).
         revisions: ControllerRevisions that carry the model's label or a name that the model wants.
         pods: pods that carry the model's label.
     """
@@ -25,5 +26,8 @@ class Observed:
     deployment: Json | None = None
     service: Json | None = None
     budget: Json | None = None
+    autoscaler: Json | None = None
+    monitor: Json | None = None
+    served: frozenset[str] = frozenset()
     revisions: tuple[Json, ...] = ()
     pods: tuple[Json, ...] = ()

@@ -24,6 +24,7 @@ KEYS = {
     "env": ("name",),
     "imagePullSecrets": ("name",),
     "ownerReferences": ("uid",),
+    "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
     "volumeMounts": ("mountPath",),
     "volumes": ("name",),
 }
@@ -64,6 +65,9 @@ class World:
                 deployment=self.objects.get(("Deployment", name)),
                 service=self.objects.get(("Service", name)),
                 budget=self.objects.get(("PodDisruptionBudget", name)),
+                autoscaler=self.objects.get(("HorizontalPodAutoscaler", name)),
+                monitor=self.objects.get(("ServiceMonitor", name)),
+                served=frozenset(["ServiceMonitor"]),
                 revisions=revisions,
                 pods=tuple(self.pods),
             )
