@@ -96,6 +96,10 @@ $(VENV)/.installed: requirements/dev.txt requirements/torch.txt
 	$(BIN)/python -m pip install --quiet --requirement requirements/torch.txt
 	touch $@
 
+.PHONY: crd-core-types
+crd-core-types: prerequisites $(VENV)/.installed ## Copy Kubernetes' own types into the CRD anew, from a running API server
+	$(BIN)/python -m tools.core_types
+
 ##@ Measure
 
 .PHONY: bench-settle

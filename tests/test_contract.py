@@ -39,6 +39,14 @@ FULL = {
             "returnProbabilities": True,
             "imageURLs": {"enabled": False, "allowHosts": ["a.example", "b.example"]},
         },
+        "verification": {
+            "configMapRef": {"name": "golden"},
+            "samples": [
+                {"key": "chelsea.jpg", "class": "cat"},
+                {"key": "$(HOME).jpg", "class": "fïsh $(HOME) $"},
+            ],
+            "minAccuracy": 0.75,
+        },
         "drainSeconds": 7,
         "replicas": 2,
     },
@@ -84,6 +92,9 @@ def test_what_the_spec_says_arrives_in_the_server_unchanged():
     assert read.image_size == spec["model"]["imageSize"]
     assert list(read.mean) == spec["model"]["mean"]
     assert list(read.std) == spec["model"]["std"]
+    golden = [{"key": key, "class": answer} for key, answer in read.verification_samples]
+    assert golden == spec["verification"]["samples"]
+    assert read.verification_min_accuracy == spec["verification"]["minAccuracy"]
     assert read.unknown_threshold == spec["prediction"]["unknownThreshold"]
     assert read.return_probabilities is True
     assert read.image_urls_enabled is False
@@ -121,6 +132,14 @@ def test_ports_and_probe_paths_are_those_of_the_contract():
     probes = {container[probe]["httpGet"]["path"] for probe in ("livenessProbe", "readinessProbe")}
     assert probes == {"/livez", "/readyz"}
     assert {container[probe]["httpGet"]["port"] for probe in ("livenessProbe", "readinessProbe")} == {"admin"}
+
+
+def test_the_golden_images_are_mounted_where_the_server_looks_for_them():
+    spec = deployment.template(CatfishModel.from_body(FULL), revision="r")["spec"]
+    (volume,) = [item["name"] for item in spec["volumes"] if item.get("configMap") == {"name": "golden"}]
+    mounts = {item["name"]: item for item in spec["containers"][0]["volumeMounts"]}
+    assert mounts[volume] == {"name": volume, "mountPath": "/verification", "readOnly": True}
+    assert rendered()["CATFISH_VERIFICATION_DIR"] == "/verification"
 
 
 def test_the_stages_are_those_of_the_contract():

@@ -151,7 +151,14 @@ def test_every_field_of_the_crd_is_in_some_golden_model_and_so_known_to_be_kept_
 
 
 full = st.fixed_dictionaries({}, optional={name: st.just(item["spec"][name]) for name, item in WITH.items()})
-versions = simple_specs | full | st.builds(lambda one, other: one | other, full, simple_specs)
+
+
+def readable(spec):
+    """The fields without what the CRD does not let stand together."""
+    return {name: value for name, value in spec.items() if name != "replicas" or "autoscaling" not in spec}
+
+
+versions = (simple_specs | full | st.builds(lambda one, other: one | other, full, simple_specs)).map(readable)
 restarts = st.none() | st.sampled_from(["2026-01-02T03:04:05Z", "2026-01-03T00:00:00Z"])
 
 
