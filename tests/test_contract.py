@@ -99,6 +99,9 @@ def test_what_the_spec_says_arrives_in_the_server_unchanged():
     assert read.return_probabilities is True
     assert read.image_urls_enabled is False
     assert list(read.image_urls_allow_hosts) == spec["prediction"]["imageURLs"]["allowHosts"]
+    samples = [(sample["key"], sample["class"]) for sample in spec["verification"]["samples"]]
+    assert list(read.verification_samples) == samples
+    assert read.verification_min_accuracy == spec["verification"]["minAccuracy"]
     assert read.drain_seconds == spec["drainSeconds"]
     assert read.revision == "catfish-0123456789"
 
@@ -119,6 +122,8 @@ def test_a_minimal_spec_leaves_the_servers_own_defaults_and_they_are_those_of_th
         "unknown_threshold",
         "return_probabilities",
         "image_urls_enabled",
+        "verification_samples",
+        "verification_min_accuracy",
     ):
         assert getattr(read, name) == getattr(plain, name), name
     assert read.drain_seconds == plain.drain_seconds
@@ -135,11 +140,13 @@ def test_ports_and_probe_paths_are_those_of_the_contract():
 
 
 def test_the_golden_images_are_mounted_where_the_server_looks_for_them():
-    spec = deployment.template(CatfishModel.from_body(FULL), revision="r")["spec"]
-    (volume,) = [item["name"] for item in spec["volumes"] if item.get("configMap") == {"name": "golden"}]
-    mounts = {item["name"]: item for item in spec["containers"][0]["volumeMounts"]}
-    assert mounts[volume] == {"name": volume, "mountPath": "/verification", "readOnly": True}
-    assert rendered()["CATFISH_VERIFICATION_DIR"] == "/verification"
+    template = deployment.template(CatfishModel.from_body(FULL), revision="r")["spec"]
+    volumes = {volume["name"]: volume for volume in template["volumes"]}
+    mounts = {
+        mount["mountPath"]: volumes[mount["name"]] for mount in template["containers"][0]["volumeMounts"]
+    }
+    where = settings.Settings.from_env(rendered()).verification_dir
+    assert mounts[str(where)]["configMap"]["name"] == "golden"
 
 
 def test_the_stages_are_those_of_the_contract():

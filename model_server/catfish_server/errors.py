@@ -86,6 +86,13 @@ class InvalidSpec(StartupFailure):
     exit_code = 18
 
 
+class VerificationFailed(StartupFailure):
+    """The model does not answer the golden images as it should."""
+
+    reason = "VerificationFailed"
+    exit_code = 19
+
+
 class RequestError(Exception):
     """One request cannot be answered; it becomes a problem of RFC 9457.
 

@@ -17,6 +17,7 @@ class Stage(StrEnum):
     FETCHING = "fetching"
     LOADING = "loading"
     WARMING = "warming"
+    VERIFYING = "verifying"
     READY = "ready"
     DRAINING = "draining"
 
@@ -27,9 +28,10 @@ STALL_LIMITS: Mapping[Stage, float] = MappingProxyType(
     {
         # Some stalls of 20 s with back-off between them are the fetch's own business; beyond it hangs.
         Stage.FETCHING: 180.0,
-        # Nothing inside these two can report: a large model on a throttled CPU needs minutes, not hours.
+        # Nothing inside these can report: a large model on a throttled CPU needs minutes, not hours.
         Stage.LOADING: 600.0,
         Stage.WARMING: 600.0,
+        Stage.VERIFYING: 600.0,  # for each image
         # Twice the longest request: an inference that takes longer will not come back.
         Stage.READY: 60.0,
         Stage.DRAINING: 90.0,
@@ -39,14 +41,42 @@ STALL_LIMITS: Mapping[Stage, float] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """What is known of the file that the model is loaded from.
+
+    Attributes:
+        sha256: of the very bytes that are loaded, as hexadecimal digits.
+        size: in bytes.
+        format: a word of docs/server.md, "Weights".
+        download_seconds: that it took to bring them here and to hash them.
+    """
+
+    sha256: str
+    size: int
+    format: str
+    download_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """How many of the golden images were answered right."""
+
+    right: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """The state at one moment.
 
     Attributes:
-        done: units of work finished in this stage (bytes while fetching), 0 where none are counted.
+        done: units of work finished in this stage (bytes while fetching, images while verifying), 0 where none
+            are counted.
         total: units of work there are, None when nobody knows.
         quiet_seconds: since the last sign of life.
         alive: False once `quiet_seconds` is beyond the stage's limit.
+        weights: None until they are here.
+        score: None until the golden images have been answered, and where there are none.
     """
 
     stage: Stage
@@ -55,6 +85,8 @@ class Snapshot:
     seconds_in_stage: float
     quiet_seconds: float
     alive: bool
+    weights: Weights | None
+    score: Score | None
 
     @property
     def ready(self) -> bool:
@@ -77,6 +109,8 @@ class Lifecycle:
         self._total: int | None = None
         self._entered = self._last_sign = clock()
         self._quiet_seconds_of_engine: Callable[[], float] | None = None
+        self._weights: Weights | None = None
+        self._score: Score | None = None
 
     def enter(self, stage: Stage) -> None:
         """Moves on to a stage.
@@ -97,6 +131,16 @@ class Lifecycle:
         with self._lock:
             self._done, self._total = done, total
             self._last_sign = self._clock()
+
+    def fetched(self, weights: Weights) -> None:
+        """Notes which bytes the model is loaded from."""
+        with self._lock:
+            self._weights = weights
+
+    def verified(self, score: Score) -> None:
+        """Notes how the golden images were answered."""
+        with self._lock:
+            self._score = score
 
     def watch(self, quiet_seconds: Callable[[], float]) -> None:
         """Takes the signs of life of the ready stage from the engine.
@@ -121,4 +165,6 @@ class Lifecycle:
                 seconds_in_stage=now - self._entered,
                 quiet_seconds=quiet,
                 alive=quiet <= STALL_LIMITS[self._stage],
+                weights=self._weights,
+                score=self._score,
             )

@@ -106,6 +106,29 @@ def classes(text: str) -> tuple[str, ...]:
     return stripped
 
 
+def samples(text: str) -> tuple[tuple[str, str], ...]:
+    """Golden images: the name of a file, which leads nowhere else, and the class that it shows."""
+    expected = 'must be a JSON array of [file, class], such as [["chelsea.jpg", "cat"]]'
+    try:
+        pairs = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError(expected) from None
+    if not isinstance(pairs, list) or not all(_is_pair(pair) for pair in pairs):
+        raise ValueError(expected)
+    read = tuple((str(name), label.strip()) for name, label in pairs)
+    if not all(label and "/" not in name and name not in {"", ".", ".."} for name, label in read):
+        raise ValueError("must name files without a path, each with a class that is not empty")
+    if not all(name.isprintable() for name, _ in read):
+        raise ValueError("must hold printable characters only")
+    if len({name for name, _ in read}) != len(read):
+        raise ValueError("must not name a file twice")
+    return read
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(part, str) for part in value)
+
+
 def log_level(text: str) -> str:
     """A level of Python's logging."""
     if text.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:

@@ -38,6 +38,9 @@ class Settings:
         return_probabilities: whether a caller may ask for all of them. `CATFISH_RETURN_PROBABILITIES`.
         image_urls_enabled: whether `image_url` is fetched. `CATFISH_IMAGE_URLS_ENABLED`.
         image_urls_allow_hosts: hosts that may resolve to private addresses. `CATFISH_IMAGE_URLS_ALLOW_HOSTS`.
+        verification_dir: where the golden images lie. `CATFISH_VERIFICATION_DIR`.
+        verification_samples: golden images, each a file's name and its class. `CATFISH_VERIFICATION_SAMPLES`.
+        verification_min_accuracy: share to answer right, 0..1. `CATFISH_VERIFICATION_MIN_ACCURACY`.
         drain_seconds: to go on answering after SIGTERM. `CATFISH_DRAIN_SECONDS`.
         revision: sent back with every answer; None: no such header. `CATFISH_REVISION`.
         threads: inference threads; default: the CPU quota of the container. `CATFISH_THREADS`.
@@ -64,6 +67,9 @@ class Settings:
     return_probabilities: bool = False
     image_urls_enabled: bool = True
     image_urls_allow_hosts: tuple[str, ...] = ()
+    verification_dir: Path = Path("/verification")
+    verification_samples: tuple[tuple[str, str], ...] = ()
+    verification_min_accuracy: float = 1.0
     drain_seconds: float = 5.0
     revision: str | None = None
     threads: int = field(default_factory=cpus.available)
@@ -225,6 +231,27 @@ VARIABLES: tuple[Variable, ...] = (
         parse=readers.hosts,
         field="spec.prediction.imageURLs.allowHosts",
         flag="--allow-hosts",
+    ),
+    Variable(
+        name="CATFISH_VERIFICATION_DIR",
+        attribute="verification_dir",
+        parse=Path,
+        field="spec.verification.configMapRef",
+        flag="--verification-dir",
+    ),
+    Variable(
+        name="CATFISH_VERIFICATION_SAMPLES",
+        attribute="verification_samples",
+        parse=readers.samples,
+        field="spec.verification.samples",
+        flag="--verification-samples",
+    ),
+    Variable(
+        name="CATFISH_VERIFICATION_MIN_ACCURACY",
+        attribute="verification_min_accuracy",
+        parse=readers.number(0, 1),
+        field="spec.verification.minAccuracy",
+        flag="--verification-min-accuracy",
     ),
     Variable(
         name="CATFISH_DRAIN_SECONDS",

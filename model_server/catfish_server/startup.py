@@ -1,10 +1,11 @@
-"""From settings to a server that answers: probes, fetch, load, warm up, serve; or to the reason why not."""
+"""From settings to a server that answers: probes, fetch, load, warm up, verify, serve; or to the reason why not."""
 
 import json
 import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from catfish_server import settings as configuration
 from catfish_server.errors import InvalidSpec, NonFiniteWeights, StartupFailure
-from catfish_server.lifecycle import Lifecycle, Stage
+from catfish_server.lifecycle import Lifecycle, Stage, Weights
 from catfish_server.settings import Settings
 from catfish_server.weights.sandbox import Sandbox
 
@@ -72,7 +73,7 @@ def serve(settings: Settings, env: Mapping[str, str]) -> None:
 def _classifier(
     settings: Settings, env: Mapping[str, str], *, lifecycle: Lifecycle, sandbox: Sandbox
 ) -> "Classifier":
-    """The model of the settings, loaded and warm."""
+    """The model of the settings: loaded, warm, and right about the golden images."""
     # torch takes seconds to import, and the probes are answered meanwhile.
     from catfish_server.inference.classifier import Classifier  # noqa: PLC0415
     from catfish_server.models import registry  # noqa: PLC0415
@@ -97,6 +98,7 @@ def _classifier(
         timeout_seconds=settings.request_timeout_seconds,
     )
     _warm_up(classifier, settings)
+    _verify(classifier, settings, lifecycle)
     return classifier
 
 
@@ -106,6 +108,7 @@ def _weights(
     """The weights of the settings, fetched and checked."""
     from catfish_server.weights import fetch, load, location  # noqa: PLC0415 - see `_classifier`
 
+    began = time.monotonic()
     where = location.parse(settings.location)
     directory = fetch.private_directory(settings.cache_dir)
     fetched = fetch.fetch(
@@ -116,15 +119,24 @@ def _weights(
         env=env,
         progress=lifecycle.progress,
     )
-    lifecycle.enter(Stage.LOADING)
-    logger.info("Loading the weights from %s.", where.shown)
-    return load.load(
-        fetched,
-        location=where,
-        directory=directory,
-        sandbox=sandbox,
-        heartbeat=lambda: lifecycle.progress(0),
-    )
+    try:
+        kind = load.identify(fetched.path, location=where)
+        seconds = time.monotonic() - began
+        lifecycle.fetched(
+            Weights(sha256=fetched.sha256, size=fetched.size, format=kind, download_seconds=seconds)
+        )
+        lifecycle.enter(Stage.LOADING)
+        logger.info("Loading %s (%d bytes, sha256 %s).", where.shown, fetched.size, fetched.sha256)
+        return load.load(
+            fetched,
+            kind=kind,
+            location=where,
+            directory=directory,
+            sandbox=sandbox,
+            heartbeat=lambda: lifecycle.progress(0),
+        )
+    finally:
+        fetched.discard()
 
 
 def _warm_up(classifier: "Classifier", settings: Settings) -> None:
@@ -141,6 +153,25 @@ def _warm_up(classifier: "Classifier", settings: Settings) -> None:
         raise InvalidSpec(
             f"spec.model.imageSize: {settings.architecture} takes no images of {settings.image_size} pixels"
         ) from error
+
+
+def _verify(classifier: "Classifier", settings: Settings, lifecycle: Lifecycle) -> None:
+    """Asks the classifier for the golden images, where the settings name some."""
+    from catfish_server.inference import verification  # noqa: PLC0415 - see `_classifier`
+
+    if not settings.verification_samples:
+        return
+    lifecycle.enter(Stage.VERIFYING)
+    score = verification.verify(
+        classifier,
+        settings.verification_samples,
+        directory=settings.verification_dir,
+        min_accuracy=settings.verification_min_accuracy,
+        max_pixels=settings.max_pixels,
+        progress=lifecycle.progress,
+    )
+    lifecycle.verified(score)
+    logger.info("%d of %d golden images were answered right.", score.right, score.total)
 
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:

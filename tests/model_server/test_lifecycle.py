@@ -1,6 +1,6 @@
 import pytest
 
-from catfish_server.lifecycle import STALL_LIMITS, Lifecycle, Stage
+from catfish_server.lifecycle import STALL_LIMITS, Lifecycle, Score, Stage, Weights
 
 
 class Clock:
@@ -37,7 +37,7 @@ def test_a_life_never_goes_back(clock):
         lifecycle.enter(Stage.READY)
 
 
-@pytest.mark.parametrize("stage", [Stage.FETCHING, Stage.LOADING, Stage.WARMING, Stage.DRAINING])
+@pytest.mark.parametrize("stage", [stage for stage in Stage if stage is not Stage.READY])
 def test_a_stage_without_a_sign_of_life_is_stuck_after_its_limit(stage, clock):
     lifecycle = Lifecycle(clock)
     lifecycle.enter(stage)
@@ -64,6 +64,16 @@ def test_a_new_stage_starts_with_no_progress(clock):
     clock.now += 2
     snapshot = lifecycle.snapshot()
     assert (snapshot.done, snapshot.total, snapshot.seconds_in_stage) == (0, None, 2)
+
+
+def test_what_is_known_of_the_model_stays_known(clock):
+    lifecycle = Lifecycle(clock)
+    assert (lifecycle.snapshot().weights, lifecycle.snapshot().score) == (None, None)
+    weights = Weights(sha256="0" * 64, size=3, format="safetensors", download_seconds=1.5)
+    lifecycle.fetched(weights)
+    lifecycle.verified(Score(right=3, total=4))
+    lifecycle.enter(Stage.READY)
+    assert (lifecycle.snapshot().weights, lifecycle.snapshot().score) == (weights, Score(right=3, total=4))
 
 
 def test_a_ready_server_may_be_idle_for_ever(clock):

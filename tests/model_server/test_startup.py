@@ -1,17 +1,16 @@
 """The whole program as a process: what it exits with, what it writes, and when."""
 
+import hashlib
 import http.client
 import http.server
 import json
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from torchvision import models
 
@@ -25,65 +24,6 @@ def weights(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "resnet18.pt"
     torch.save(models.resnet18(weights=None, num_classes=2).state_dict(), path)
     return path
-
-
-class Program:
-    """A running server and its termination message."""
-
-    def __init__(self, directory, env):
-        self.log = directory / "termination-log"
-        self.log.write_bytes(b"")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "catfish_server"],
-            env={
-                "PATH": os.environ["PATH"],
-                "PYTHONPATH": os.pathsep.join(sys.path),
-                "CATFISH_HOST": "127.0.0.1",
-                "CATFISH_CLASSES": "cat,fish",
-                "CATFISH_ARCHITECTURE": "resnet18",
-                "CATFISH_IMAGE_SIZE": "64",
-                "CATFISH_CACHE_DIR": str(directory),
-                "CATFISH_TERMINATION_LOG": str(self.log),
-                "CATFISH_DRAIN_SECONDS": "0",
-                **{name: str(value) for name, value in env.items()},
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def end(self):
-        """The exit code, what was written to stderr, and the termination message."""
-        _, output = self.process.communicate(timeout=SECONDS)
-        told = self.log.read_bytes()
-        return self.process.returncode, output, json.loads(told) if told else None
-
-
-@pytest.fixture
-def program(tmp_path, free_ports):
-    started = []
-
-    def start(**env):
-        port, admin_port = free_ports
-        running = Program(tmp_path, {"CATFISH_PORT": port, "CATFISH_ADMIN_PORT": admin_port} | env)
-        started.append(running.process)
-        return running
-
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
-@pytest.fixture
-def free_ports():
-    import socket
-
-    with socket.socket() as one, socket.socket() as other:
-        for held in (one, other):
-            held.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
 
 
 @pytest.fixture
@@ -107,30 +47,10 @@ def silent_server():
     server.server_close()
 
 
-def ask(port, path):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        return response.status, response.read()
-    except OSError:
-        return 0, b""
-    finally:
-        connection.close()
-
-
-def await_status(port, path, status):
-    deadline = time.monotonic() + SECONDS
-    while ask(port, path)[0] != status:
-        assert time.monotonic() < deadline, f"no {status} from {path}"
-        threading.Event().wait(0.05)
-
-
-def test_it_serves_and_leaves_with_0_when_it_is_told_to(program, free_ports, weights, tmp_path):
+def test_it_serves_and_leaves_with_0_when_it_is_told_to(program, weights, tmp_path):
     running = program(CATFISH_MODEL_LOCATION=weights)
-    port, admin_port = free_ports
-    await_status(admin_port, "/readyz", 200)
-    assert json.loads(ask(port, "/")[1]) == {"status": "ok"}
+    running.until("/readyz", 200)
+    assert json.loads(running.get("/")[1]) == {"status": "ok"}
     running.process.send_signal(signal.SIGTERM)
     code, output, told = running.end()
     assert (code, told) == (0, None)
@@ -138,12 +58,12 @@ def test_it_serves_and_leaves_with_0_when_it_is_told_to(program, free_ports, wei
     assert [path.name for path in tmp_path.glob("catfish-weights-*/*")] == []
 
 
-def test_the_probes_are_answered_while_the_weights_are_awaited(program, free_ports, silent_server):
+def test_the_probes_are_answered_while_the_weights_are_awaited(program, silent_server):
     url, asked = silent_server
     running = program(CATFISH_MODEL_LOCATION=url)
-    await_status(free_ports[1], "/livez", 200)
+    running.until("/livez", 200)
     assert asked.wait(SECONDS)
-    status, body = ask(free_ports[1], "/readyz")
+    status, body = running.probe("/readyz")
     assert (status, json.loads(body)["stage"]) == (503, "fetching")
     assert running.process.poll() is None
 
@@ -164,9 +84,33 @@ def test_told_to_stop_while_fetching_it_leaves_at_once_and_cleans_up(
     assert [path.name for path in tmp_path.glob("catfish-weights-*/*")] == []
 
 
-def test_told_to_stop_in_its_first_moments_it_leaves_with_0(program, free_ports, weights):
+def test_the_digest_of_the_weights_and_the_golden_images_are_told(program, weights, tmp_path, serving_files):
+    settings = wrong_golden_image(weights, tmp_path)
+    settings |= {"CATFISH_MODEL_LOCATION": serving_files(weights), "CATFISH_VERIFICATION_MIN_ACCURACY": "0.5"}
+    running = program(**settings)
+    running.until("/readyz", 200)
+    told = json.loads(running.probe("/readyz")[1])
+    content = weights.read_bytes()
+    assert told["weights"].pop("downloadSeconds") > 0
+    assert told == {
+        "stage": "ready",
+        "weights": {
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "bytes": len(content),
+            "format": "state_dict",
+        },
+        "verification": {"right": 1, "total": 2},
+    }
+    assert [path.name for path in tmp_path.glob("catfish-weights-*/*")] == []
+    running.process.send_signal(signal.SIGTERM)
+    code, output, _ = running.end()
+    assert code == 0
+    assert "1 of 2 golden images were answered right." in output
+
+
+def test_told_to_stop_in_its_first_moments_it_leaves_with_0(program, weights):
     running = program(CATFISH_MODEL_LOCATION=weights)
-    await_status(free_ports[1], "/livez", 200)  # torch is being imported now
+    running.until("/livez", 200)  # torch is being imported now
     running.process.send_signal(signal.SIGTERM)
     code, output, told = running.end()
     assert (code, told) == (0, None)
@@ -207,6 +151,17 @@ def refusing(_weights, _tmp_path):
     return {"CATFISH_MODEL_LOCATION": f"http://127.0.0.1:{server.server_port}/w.pt?token=hunter2"}
 
 
+def wrong_golden_image(weights, tmp_path):
+    """The two classes, of which the model gives at least one a wrong answer to the same picture."""
+    for name in ("one.png", "two.png"):
+        Image.new("RGB", (64, 64), (200, 30, 90)).save(tmp_path / name)
+    return {
+        "CATFISH_MODEL_LOCATION": weights,
+        "CATFISH_VERIFICATION_DIR": tmp_path,
+        "CATFISH_VERIFICATION_SAMPLES": '[["one.png", "cat"], ["two.png", "fish"]]',
+    }
+
+
 def with_nan(state):
     state["conv1.weight"][0] = float("nan")
 
@@ -232,6 +187,10 @@ FAULTS = {
     "InvalidSpec": (
         lambda w, _t: {"CATFISH_MODEL_LOCATION": w, "CATFISH_IMAGE_SIZE": "huge"},
         "spec.model.imageSize: ",
+    ),
+    "VerificationFailed": (
+        wrong_golden_image,
+        "spec.verification: 1 of 2 golden images were answered right (",
     ),
 }
 

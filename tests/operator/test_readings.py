@@ -157,8 +157,8 @@ def test_a_watched_pod_is_asked_again_after_a_while_and_speaks_up_only_with_news
         for seconds, asked in ((0, 1), (1, 1), (2, 2)):
             now[0] = seconds
             kept.ask(KEY, [pod()], again=True)
-            await until(lambda asked=asked: served.asked == asked)
-        await until(kept._known[KEY]["uid-cat-1"].task.done)
+            await kept._known[KEY]["uid-cat-1"].task
+            assert served.asked == asked
         assert answers == [KEY]
         now[0], served.body = 4, METRICS.replace(b" 90\n", b" 91\n", 1)
         kept.ask(KEY, [pod()], again=True)

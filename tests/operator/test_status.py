@@ -18,21 +18,24 @@ def said(world):
     return {item["type"]: (item["status"], item["reason"]) for item in conditions}
 
 
+def condition(kind, word, reason, message):
+    return {
+        "type": kind,
+        "status": word,
+        "observedGeneration": 1,
+        "lastTransitionTime": "2026-01-02T03:07:25Z",
+        "reason": reason,
+        "message": message,
+    }
+
+
 def test_a_model_that_is_settled_says_so_in_every_field():
     world = settled(replicas=2)
     world.service()["status"] = {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}
     target = world.plan().target
 
-    def condition(kind, word, reason, message):
-        return {
-            "type": kind,
-            "status": word,
-            "observedGeneration": 1,
-            "lastTransitionTime": "2026-01-02T03:07:25Z",
-            "reason": reason,
-            "message": message,
-        }
-
+    loaded = "A pod of the target revision has fetched, verified and loaded the weights."
+    times = {"startedAt": "2026-01-02T03:04:05Z", "result": "Completed"}
     everything = "Every pod runs what the spec asks for."
     assert world.status() == {
         "observedGeneration": 1,
@@ -42,12 +45,7 @@ def test_a_model_that_is_settled_says_so_in_every_field():
             condition("UpToDate", "True", "RolloutCompleted", everything),
             condition("Reconciling", "False", "RolloutCompleted", everything),
             condition("Stalled", "False", "NotStalled", "Nothing is in the way."),
-            condition(
-                "WeightsReady",
-                "True",
-                "WeightsLoaded",
-                "A pod of the target revision has fetched, verified and loaded the weights.",
-            ),
+            condition("WeightsReady", "True", "WeightsLoaded", loaded),
         ],
         "selector": "app.kubernetes.io/instance=cat,app.kubernetes.io/name=catfish-model",
         "replicas": 2,
@@ -58,19 +56,8 @@ def test_a_model_that_is_settled_says_so_in_every_field():
         "targetRevision": target,
         "stableRevision": target,
         "servingRevisions": [{"name": target, "image": "catfish-server:v1", "pods": 2}],
-        "rollout": {
-            "startedAt": "2026-01-02T03:04:05Z",
-            "finishedAt": "2026-01-02T03:05:45Z",
-            "result": "Completed",
-        },
-        "history": [
-            {
-                "revision": target,
-                "image": "catfish-server:v1",
-                "startedAt": "2026-01-02T03:04:05Z",
-                "result": "Completed",
-            }
-        ],
+        "rollout": times | {"finishedAt": "2026-01-02T03:05:45Z"},
+        "history": [{"revision": target, "image": "catfish-server:v1"} | times],
     }
 
 

@@ -4,11 +4,13 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Protocol
 
 import torch
 from PIL import Image
 from torch import nn
 
+from catfish_server.images.decode import decode
 from catfish_server.inference.engine import Engine
 from catfish_server.inference.preprocess import preprocess, resized_side
 
@@ -41,6 +43,25 @@ class Prediction:
     probabilities: Mapping[str, float]
 
 
+class Classifies(Protocol):
+    """The part of a `Classifier` that makes an answer."""
+
+    @property
+    def shorter_side(self) -> int: ...  # noqa: D102
+
+    def predict(self, image: Image.Image) -> Prediction: ...  # noqa: D102
+
+
+def classify(classifier: Classifies, data: bytes, *, max_pixels: int) -> Prediction:
+    """The class of an encoded image: the one way to it, for requests and for golden images.
+
+    Raises:
+        RequestError: the bytes are no image that is taken, or the model has too much to do.
+        NonFiniteOutput: the model answered NaN or infinity.
+    """
+    return classifier.predict(decode(data, max_pixels=max_pixels, shorter_side=classifier.shorter_side))
+
+
 class Classifier:
     """Answers for images with a model on its own inference threads.
 
@@ -50,8 +71,8 @@ class Classifier:
         image_size: height and width in pixels.
         mean: of the channels, for values in 0..1.
         std: of the channels, for values in 0..1.
-        unknown_threshold: below this probability the answer is `unknown`; None: the most probable class
-        always. threads: inference threads, each on one core.
+        unknown_threshold: below this probability the answer is `unknown`; None: the most probable class always.
+        threads: inference threads, each on one core.
         timeout_seconds: the longest that a request waits for its answer.
     """
 
@@ -81,6 +102,11 @@ class Classifier:
     def classes(self) -> tuple[str, ...]:
         """The class names in the order of the outputs."""
         return self._classes
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every label that a prediction may have: the classes, and `unknown` where there is a threshold."""
+        return self._classes if self._unknown_threshold is None else (*self._classes, UNKNOWN)
 
     @property
     def shorter_side(self) -> int:

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from catfish_server.lifecycle import Lifecycle, Stage
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_AWAITED_STATUSES = (200, 500, 503)
 _KNOWN_PATHS = frozenset({"/", "/predict"})
 
 
@@ -52,6 +53,9 @@ class Metrics:
         self._queued = Gauge(
             "catfish_queued_requests", "Requests that wait for an inference thread.", registry=self.registry
         )
+        # Before the first of each kind a rate over it would be unknown instead of 0.
+        for status in _AWAITED_STATUSES:
+            self._requests.labels("/predict", str(status))
         info = Gauge("catfish_build_info", "Always 1.", ["version", "revision"], registry=self.registry)
         info.labels(version=_version(), revision=revision).set(1)
         self.registry.register(_Stages(lifecycle))
@@ -99,7 +103,7 @@ def _version() -> str:
 
 
 class _Stages(Collector):
-    """The stage as one gauge a stage, and how far it is."""
+    """The stage as one gauge a stage, how far it is, and the digest of the weights."""
 
     def __init__(self, lifecycle: Lifecycle) -> None:
         self._lifecycle = lifecycle
@@ -114,6 +118,12 @@ class _Stages(Collector):
         done = GaugeMetricFamily("catfish_stage_done", "Work finished in this stage; bytes while fetching.")
         done.add_metric([], float(now.done))
         families: list[Metric] = [stages, done]
+        if now.weights is not None:
+            info = GaugeMetricFamily(
+                "catfish_weights_info", "Always 1, once the weights are here.", labels=["sha256", "format"]
+            )
+            info.add_metric([now.weights.sha256, now.weights.format], 1.0)
+            families.append(info)
         if now.total is not None:
             total = GaugeMetricFamily("catfish_stage_total", "Work there is in this stage.")
             total.add_metric([], float(now.total))

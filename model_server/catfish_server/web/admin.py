@@ -90,7 +90,7 @@ class Admin:
 
 
 def _verdict(now: Snapshot, *, good: bool) -> Answer:
-    """The stage, with its progress where there is one to tell."""
+    """The stage, its progress where there is one to tell, and what is known of the model by now."""
     told: dict[str, object] = {"stage": now.stage.value}
     if now.done or now.total is not None:
         told |= {"done": now.done, "total": now.total}
@@ -98,6 +98,15 @@ def _verdict(now: Snapshot, *, good: bool) -> Answer:
         told["progress"] = round(now.done / now.total, 3)
     if not now.alive:
         told["quietSeconds"] = round(now.quiet_seconds, 1)
+    if now.weights is not None:
+        told["weights"] = {
+            "sha256": now.weights.sha256,
+            "bytes": now.weights.size,
+            "format": now.weights.format,
+            "downloadSeconds": round(now.weights.download_seconds, 3),
+        }
+    if now.score is not None:
+        told["verification"] = {"right": now.score.right, "total": now.score.total}
     status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
     return status, "application/json", json.dumps(told).encode() + b"\n"
 

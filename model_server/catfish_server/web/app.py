@@ -9,16 +9,13 @@ import time
 from dataclasses import dataclass
 from http import HTTPStatus
 from threading import BoundedSemaphore
-from typing import Protocol
 
 from flask import Flask, Response, g, jsonify, request
-from PIL import Image
 from werkzeug.exceptions import HTTPException
 
 from catfish_server.errors import RequestError
-from catfish_server.images.decode import decode
 from catfish_server.images.source import ImageSource
-from catfish_server.inference.classifier import Prediction
+from catfish_server.inference.classifier import Classifies, Prediction, classify
 from catfish_server.inference.overload import Overloaded
 from catfish_server.settings import Settings
 from catfish_server.telemetry.metrics import Metrics
@@ -41,15 +38,6 @@ class Forbidden(RequestError):
     title = "Forbidden"
 
 
-class Classifies(Protocol):
-    """The part of a `Classifier` that the application uses."""
-
-    @property
-    def shorter_side(self) -> int: ...  # noqa: D102
-
-    def predict(self, image: Image.Image) -> Prediction: ...  # noqa: D102
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Predictor:
     """Answers one `/predict`."""
@@ -70,8 +58,7 @@ class _Predictor:
         else:
             data = asked.data or b""
             name = f"sha256:{hashlib.sha256(data).hexdigest()}"
-        image = decode(data, max_pixels=self.settings.max_pixels, shorter_side=self.classifier.shorter_side)
-        prediction = self.classifier.predict(image)
+        prediction = classify(self.classifier, data, max_pixels=self.settings.max_pixels)
         self.metrics.predicted(prediction.label, time.monotonic() - started)
         return jsonify(_answer(name, prediction, with_all=asked.probabilities))
 

@@ -22,6 +22,9 @@ Progress = Callable[[int, int | None], None]
 
 PART_SUFFIX = ".part"
 
+Version = tuple[int, int, int, int, int]
+"""What differs after a file was written to or replaced: the kernel sets ctime, and nobody else can."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
@@ -30,12 +33,25 @@ class Fetched:
     Attributes:
         path: of the file.
         temporary: whether it is a download that nobody will need again once it is loaded.
-        sha256: of its bytes; None for a local file whose digest nobody asked for.
+        sha256: of its bytes.
+        size: in bytes.
+        version: of a file that others may write to, as it was when it was hashed; None for one of our own.
     """
 
     path: Path
     temporary: bool
-    sha256: str | None
+    sha256: str
+    size: int
+    version: Version | None = None
+
+    def discard(self) -> None:
+        """Removes a download that nobody will need again."""
+        if self.temporary:
+            self.path.unlink(missing_ok=True)
+
+    def changed(self) -> bool:
+        """Whether somebody has written to the file since it was hashed."""
+        return self.version is not None and _version(self.path.stat()) != self.version
 
 
 def fetch(
@@ -51,7 +67,8 @@ def fetch(
     """The weights as a local file.
 
     A local file is used where it lies, unless it is to be checked: then a copy is made while it is read,
-    because the original may change after the check. A download is kept for the next start only under its
+    because the original may change after the check. Of one that is only to be told apart from others it is
+    enough to see afterwards that nobody wrote to it. A download is kept for the next start only under its
     digest, and is hashed again before it is used again.
 
     Args:
@@ -67,11 +84,10 @@ def fetch(
         StartupFailure: the class says why there are no weights.
     """
     with _failures(location):
-        if sha256 and _digest_of(directory / sha256, progress) == sha256:
-            return Fetched(path=directory / sha256, temporary=False, sha256=sha256)
+        if sha256 and _digest_of(kept := directory / sha256, progress) == sha256:
+            return Fetched(path=kept, temporary=False, sha256=sha256, size=kept.stat().st_size)
         if location.kind == "file" and not sha256:
-            _check_regular(location)
-            return Fetched(path=location.path, temporary=False, sha256=None)
+            return _in_place(location, progress)
         with _part(directory) as part:
             if location.kind == "file":
                 found = _copy(location, part, progress)
@@ -88,7 +104,8 @@ def fetch(
                 raise ChecksumMismatch(
                     f"spec.weights.sha256: the bytes of {location.shown} hash to {found}, not to {sha256}"
                 )
-            return Fetched(path=part.keep(sha256), temporary=not sha256, sha256=found)
+            path = part.keep(sha256)
+            return Fetched(path=path, temporary=not sha256, sha256=found, size=path.stat().st_size)
 
 
 def private_directory(parent: Path) -> Path:
@@ -151,6 +168,21 @@ def _remove_if_dead(part: Path) -> None:
 def _check_regular(location: Location) -> None:
     if not stat.S_ISREG(location.path.stat().st_mode):
         raise WeightsNotFound(location.says("is not a file"))
+
+
+def _in_place(location: Location, progress: Progress) -> Fetched:
+    """A local file where it lies, with what tells whether it is still the same afterwards."""
+    _check_regular(location)
+    with location.path.open("rb") as source:
+        facts = os.fstat(source.fileno())
+        found = _hash(source, progress)
+    return Fetched(
+        path=location.path, temporary=False, sha256=found, size=facts.st_size, version=_version(facts)
+    )
+
+
+def _version(facts: os.stat_result) -> Version:
+    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
 
 def _copy(location: Location, part: _Part, progress: Progress) -> str:

@@ -2,8 +2,8 @@
 
 import json
 import tempfile
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
@@ -17,6 +17,9 @@ from catfish_server.weights.sandbox import Sandbox
 
 MAX_HEADER_BYTES = 1024 * 1024
 """Of a safetensors file; the header of a model with 1,000 tensors has 100 KiB."""
+
+STATE_DICT = "state_dict"
+SAFETENSORS = "safetensors"
 
 PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 """A zip of torch.save, or the bare pickles that it wrote before 1.6 (pickle protocols 2 and up)."""
@@ -39,6 +42,7 @@ STRANGERS: tuple[tuple[bytes, str], ...] = (
 def load(
     fetched: Fetched,
     *,
+    kind: str,
     location: Location,
     directory: Path,
     sandbox: Sandbox,
@@ -46,10 +50,11 @@ def load(
 ) -> dict[str, torch.Tensor]:
     """The weights by name: dense, finite, floating ones as float32.
 
-    The tensors have memory of their own, so the file may go afterwards, and a download does.
+    The tensors have memory of their own, so the file may go afterwards.
 
     Args:
         fetched: the local file.
+        kind: its format, as `identify` told it.
         location: for messages.
         directory: for the file that the sandbox hands over.
         sandbox: reads pickles; closed afterwards, needed or not.
@@ -58,33 +63,50 @@ def load(
     Raises:
         StartupFailure: the file holds no weights that can be used.
     """
-    with ExitStack() as leaving:
+    with _failures(location), ExitStack() as leaving:
         leaving.callback(sandbox.close)
-        if fetched.temporary:
-            leaving.callback(fetched.path.unlink, missing_ok=True)
-        try:
-            path = fetched.path
-            if _is_pickle(path):
-                handover = Path(leaving.enter_context(tempfile.TemporaryDirectory(dir=directory))) / "weights"
-                sandbox.convert(path, handover, heartbeat=heartbeat)
-                path = handover
-            return _safetensors(path, heartbeat)
-        except StartupFailure as failure:
-            raise type(failure)(location.says(str(failure))) from failure
-        except OSError as error:
-            raise WeightsUnreachable(location.says(f"cannot be read: {error.strerror}")) from error
+        path = fetched.path
+        if kind == STATE_DICT:
+            handover = Path(leaving.enter_context(tempfile.TemporaryDirectory(dir=directory))) / "weights"
+            sandbox.convert(path, handover, heartbeat=heartbeat)
+            path = handover
+        tensors = _safetensors(path, heartbeat)
+        if fetched.changed():
+            raise WeightsUnreachable("was written to while it was being loaded")
+        return tensors
 
 
-def _is_pickle(path: Path) -> bool:
-    """Tells the two formats apart by their first bytes; whatever is neither ends here with its name."""
+def identify(path: Path, *, location: Location) -> str:
+    """The format of a file, by its first bytes: `state_dict` or `safetensors`.
+
+    Raises:
+        UnsupportedFormat: it is neither.
+        WeightsUnreachable: it cannot be read.
+    """
+    with _failures(location):
+        return _format(path)
+
+
+@contextmanager
+def _failures(location: Location) -> Iterator[None]:
+    """Says of what goes wrong where the file came from."""
+    try:
+        yield
+    except StartupFailure as failure:
+        raise type(failure)(location.says(str(failure))) from failure
+    except OSError as error:
+        raise WeightsUnreachable(location.says(f"cannot be read: {error.strerror}")) from error
+
+
+def _format(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(512)
     if not head:
         raise UnsupportedFormat("is empty")
     if head.startswith(PICKLES):
-        return True
+        return STATE_DICT
     if head[8:9] == b"{":
-        return False
+        return SAFETENSORS
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     for magic, sentence in STRANGERS:
         if text.startswith(magic):

@@ -1,6 +1,6 @@
 from prometheus_client.parser import text_string_to_metric_families
 
-from catfish_server.lifecycle import Lifecycle, Stage
+from catfish_server.lifecycle import Lifecycle, Stage, Weights
 from catfish_server.telemetry.metrics import Metrics
 
 
@@ -20,6 +20,22 @@ def test_every_class_is_there_from_the_start_with_nothing_counted():
     found = samples(metrics)
     assert found[("catfish_predictions_total", "cat")] == 0
     assert found[("catfish_predictions_total", "fish")] == 0
+
+
+def test_failures_can_be_counted_from_the_first_one_on():
+    found = samples(Metrics(Lifecycle(), revision="r-1"))
+    for code in ("200", "500", "503"):
+        assert found[("catfish_requests_total", code, "/predict")] == 0
+    assert found[("catfish_request_duration_seconds_sum",)] == 0
+    assert found[("catfish_request_duration_seconds_count",)] == 0
+
+
+def test_the_digest_of_the_weights_is_told_once_it_is_known():
+    lifecycle = Lifecycle()
+    metrics = Metrics(lifecycle, revision="")
+    assert "catfish_weights_info" not in metrics.text().decode()
+    lifecycle.fetched(Weights(sha256="a" * 64, size=3, format="safetensors", download_seconds=1.5))
+    assert samples(metrics)[("catfish_weights_info", "safetensors", "a" * 64)] == 1
 
 
 def test_what_happens_is_counted():

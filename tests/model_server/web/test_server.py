@@ -160,7 +160,7 @@ def test_the_admin_port_answers_its_three_paths(wire, running, path, method, sta
 
 
 def test_readiness_tells_the_stage_and_how_far_it_is(wire):
-    from catfish_server.lifecycle import Lifecycle
+    from catfish_server.lifecycle import Lifecycle, Score, Weights
     from catfish_server.telemetry.metrics import Metrics
     from catfish_server.web.admin import Admin
 
@@ -174,11 +174,19 @@ def test_readiness_tells_the_stage_and_how_far_it_is(wire):
             {"stage": "fetching", "done": 43, "total": 100, "progress": 0.43},
         )
         assert wire.get(("127.0.0.1", admin.port), "/livez")[0] == 200
+        lifecycle.fetched(Weights(sha256="a" * 64, size=7, format="safetensors", download_seconds=1.23456))
+        known = {"sha256": "a" * 64, "bytes": 7, "format": "safetensors", "downloadSeconds": 1.235}
+        lifecycle.enter(Stage.VERIFYING)
+        status, body = wire.get(("127.0.0.1", admin.port), "/readyz")
+        assert (status, json.loads(body)) == (503, {"stage": "verifying", "weights": known})
+        lifecycle.verified(Score(right=3, total=4))
         lifecycle.enter(Stage.READY)
-        assert wire.get(("127.0.0.1", admin.port), "/readyz") == (200, b'{"stage": "ready"}\n')
+        status, body = wire.get(("127.0.0.1", admin.port), "/readyz")
+        told = {"stage": "ready", "weights": known, "verification": {"right": 3, "total": 4}}
+        assert (status, json.loads(body)) == (200, told)
         lifecycle.watch(lambda: 1000.0)
         status, body = wire.get(("127.0.0.1", admin.port), "/livez")
-        assert (status, json.loads(body)) == (503, {"stage": "ready", "quietSeconds": 1000.0})
+        assert (status, json.loads(body)) == (503, {**told, "quietSeconds": 1000.0})
     finally:
         admin.stop()
 

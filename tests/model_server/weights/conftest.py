@@ -183,10 +183,12 @@ def fetched(directory):
 def loaded(tmp_path):
     """Loads a file in a fresh sandbox."""
 
-    def run(path, *, temporary=False, heartbeat=lambda: None):
+    def run(path, *, version=None, heartbeat=lambda: None):
+        where = location.parse(str(path))
         return load.load(
-            Fetched(path=path, temporary=temporary, sha256=None),
-            location=location.parse(str(path)),
+            Fetched(path=path, temporary=False, sha256="", size=path.stat().st_size, version=version),
+            kind=load.identify(path, location=where),
+            location=where,
             directory=tmp_path,
             sandbox=Sandbox(),
             heartbeat=heartbeat,

@@ -20,7 +20,9 @@ def test_a_file_arrives_whole_with_its_digest_and_its_progress(scripted, steps, 
     told = []
     result = fetched(server.url, progress=lambda done, total: told.append((done, total)))
     assert result.path.read_bytes() == server.data
-    assert (result.sha256, result.temporary) == (server.sha256, True)
+    assert (result.sha256, result.size, result.temporary) == (server.sha256, len(server.data), True)
+    result.discard()
+    assert not result.path.exists()
     assert told[0] == (0, len(server.data))
     assert told[-1] == (len(server.data), len(server.data))
     assert told == sorted(told)

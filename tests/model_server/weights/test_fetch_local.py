@@ -14,8 +14,20 @@ from catfish_server.weights import fetch
 def test_a_local_file_is_used_where_it_lies(tmp_path, fetched):
     path = tmp_path / "w.pt"
     path.write_bytes(b"weights")
-    assert fetched(path).path == path
+    result = fetched(path)
+    assert (result.path, result.sha256, result.size) == (path, hashlib.sha256(b"weights").hexdigest(), 7)
+    result.discard()
+    assert path.read_bytes() == b"weights"
     assert fetched(f"file://{path}").path == path
+
+
+def test_a_write_to_a_local_file_is_noticed(tmp_path, fetched):
+    path = tmp_path / "w.pt"
+    path.write_bytes(b"weights")
+    result = fetched(path)
+    assert not result.changed()
+    path.write_bytes(b"weighty")
+    assert result.changed()
 
 
 def test_a_local_file_that_is_checked_is_copied_so_that_the_checked_bytes_are_loaded(tmp_path, fetched):

@@ -70,10 +70,21 @@ def test_tensors_that_share_memory_are_read_each_for_itself(saved, loaded):
     equal(loaded(path), {"a": shared, "b": shared.t().contiguous(), "c": shared[1]})
 
 
-def test_the_tensors_outlive_the_file_and_a_download_goes(saved, loaded, tmp_path):
-    found = loaded(saved(weights()), temporary=True)
+def test_the_tensors_outlive_the_file(saved, loaded, tmp_path):
+    path = saved(weights())
+    found = loaded(path)
+    path.unlink()
     assert list(tmp_path.iterdir()) == []
     assert float(found["a.weight"].sum()) == 15.0
+
+
+def test_a_file_that_was_written_to_after_it_was_hashed_is_not_loaded(saved, loaded, fetched):
+    path = saved(weights())
+    version = fetched(path).version
+    assert loaded(path, version=version)
+    saved({**weights(), "b": torch.ones(1)})
+    with pytest.raises(errors.WeightsUnreachable, match="was written to while it was being loaded"):
+        loaded(path, version=version)
 
 
 class Net(nn.Module):

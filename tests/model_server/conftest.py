@@ -1,0 +1,126 @@
+"""The whole program as a process, for the tests that start it and ask it."""
+
+import http.client
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+SECONDS = 60
+
+
+class Program:
+    """A running server and its termination message."""
+
+    def __init__(self, directory, env):
+        self.port, self.admin_port = env["CATFISH_PORT"], env["CATFISH_ADMIN_PORT"]
+        self.log = directory / "termination-log"
+        self.log.write_bytes(b"")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "catfish_server"],
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": os.pathsep.join(sys.path),
+                "CATFISH_HOST": "127.0.0.1",
+                "CATFISH_CLASSES": "cat,fish",
+                "CATFISH_ARCHITECTURE": "resnet18",
+                "CATFISH_IMAGE_SIZE": "64",
+                "CATFISH_CACHE_DIR": str(directory),
+                "CATFISH_TERMINATION_LOG": str(self.log),
+                "CATFISH_DRAIN_SECONDS": "0",
+                **{name: str(value) for name, value in env.items()},
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def get(self, path):
+        """Status and body of the API."""
+        return _get(self.port, path)
+
+    def probe(self, path):
+        """Status and body of the admin port, 0 where nobody listens yet."""
+        return _get(self.admin_port, path)
+
+    def until(self, path, status):
+        """Waits until the admin port answers with the status."""
+        deadline = time.monotonic() + SECONDS
+        while self.probe(path)[0] != status:
+            assert time.monotonic() < deadline, f"no {status} from {path}"
+            threading.Event().wait(0.05)
+
+    def end(self):
+        """The exit code, what was written to stderr, and the termination message."""
+        _, output = self.process.communicate(timeout=SECONDS)
+        told = self.log.read_bytes()
+        return self.process.returncode, output, json.loads(told) if told else None
+
+
+def _get(port, path):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read()
+    except OSError:
+        return 0, b""
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def program(tmp_path, free_ports):
+    started = []
+
+    def start(**env):
+        port, admin_port = free_ports
+        running = Program(tmp_path, {"CATFISH_PORT": port, "CATFISH_ADMIN_PORT": admin_port} | env)
+        started.append(running.process)
+        return running
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def free_ports():
+    import socket
+
+    with socket.socket() as one, socket.socket() as other:
+        for held in (one, other):
+            held.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
+
+
+@pytest.fixture
+def serving_files():
+    """A function that serves the folder of a file over HTTP, and returns the file's URL."""
+    servers = []
+
+    def serve(path):
+        class Files(http.server.SimpleHTTPRequestHandler):
+            def __init__(self, *arguments):
+                super().__init__(*arguments, directory=path.parent)
+
+            def log_message(self, *_arguments):
+                pass
+
+        servers.append(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Files))
+        threading.Thread(
+            target=servers[-1].serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        ).start()
+        return f"http://127.0.0.1:{servers[-1].server_port}/{path.name}"
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
