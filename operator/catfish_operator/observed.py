@@ -76,6 +76,7 @@ class Observed:
         now: the moment of the look, UTC. Only written down; of what is read, only the time of a next try that
             this operator (or one before it) set itself is compared with it.
         body: the CatfishModel as the API server gave it.
+        served: kinds of APIs that not every cluster has and this one has (ServiceMonitor).
         revisions: ControllerRevisions that carry the model's label or a name that the model wants.
         pods: pods that carry the model's label.
         readings: what pods told of themselves, by `pods.identity`; a pod that could not be asked is missing.
@@ -87,6 +88,9 @@ class Observed:
     deployment: Json | None = None
     service: Json | None = None
     budget: Json | None = None
+    autoscaler: Json | None = None
+    monitor: Json | None = None
+    served: frozenset[str] = frozenset()
     revisions: tuple[Json, ...] = ()
     pods: tuple[Json, ...] = ()
     readings: Mapping[str, Reading] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from catfish_operator.history import Entry, History
 from catfish_operator.model import CatfishModel, Json
 from catfish_operator.observed import Observed
 from catfish_operator.reasons import Verdict, progressing, stalled
-from catfish_operator.resources import budget, deployment, drift, record, revision
+from catfish_operator.resources import deployment, drift, record, revision
 from catfish_operator.resources.metadata import MANAGER, claim
 from catfish_operator.resources.record import Record
 from catfish_operator.rollout import Course
@@ -32,8 +32,8 @@ def plan(observed: Observed) -> Plan:
         return Plan(verdict=stalled("InvalidSpec", str(error)))
     target = revision.name(model)
     kept = next((item for item in observed.revisions if item["metadata"]["name"] == target), None)
-    live = [child for child in (kept, observed.deployment, observed.service, observed.budget) if child]
-    if obstacle := _obstacle(model, live, several=progress.wanted_replicas(model, observed.deployment) > 1):
+    live = [child for child in (kept, observed.deployment, *children.needed(model, observed)) if child]
+    if obstacle := _obstacle(model, live):
         return Plan(verdict=obstacle, model=model, target=target)
     if leaving := [child for child in live if claim(model, child) == "leaving"]:
         verdict = progressing("WaitingForDeletion", f"{_words(leaving[0])} is still being deleted")
@@ -49,8 +49,7 @@ def _follow(observed: Observed, *, model: CatfishModel, target: str, known: Hist
     actions: list[Action] = [
         *_revision_actions(model, known, target=target, template=rendered, records=course.records),
         *_deployment_actions(model, observed.deployment, template=template, course=course),
-        *children.service_actions(model, observed.service),
-        *children.budget_actions(model, observed),
+        *children.actions(model, observed),
         *_surplus_revisions(model, observed, known, target=target),
     ]
     verdict = course.verdict
@@ -72,11 +71,10 @@ def _with(known: History, records: Mapping[str, Record]) -> History:
     return History(tuple(replace(entry, record=records.get(entry.name, entry.record)) for entry in known))
 
 
-def _obstacle(model: CatfishModel, live: list[Json], *, several: bool) -> Verdict | None:
-    """What is somebody else's under a name that we need. A budget is in the way only if one is wanted."""
+def _obstacle(model: CatfishModel, live: list[Json]) -> Verdict | None:
+    """What is somebody else's under a name that we need."""
     for child in live:
-        unwanted = child["kind"] == budget.KIND and not several
-        if claim(model, child) == "foreign" and not unwanted:
+        if claim(model, child) == "foreign":
             return stalled(
                 "NameConflict", f"{_words(child)}; rename the model, or remove or relabel that object"
             )
@@ -137,9 +135,12 @@ def _deployment_actions(
 def _replicas_to_write(model: CatfishModel, live: Json | None) -> int | None:
     """The number that we answer for. With none in the spec it is held on to until somebody else takes it.
 
-    To leave out a field that we own would remove it, and the API server would put 1 in its place.
+    To leave out a field that we own would remove it, and the API server would put 1 in its place. So an
+    autoscaler takes over at its first write, and until then the pods stay as many as they are.
     """
-    if model.replicas is not None or live is None:
+    if live is None:
+        return model.autoscaling.min_replicas if model.autoscaling else model.replicas
+    if model.replicas is not None:
         return model.replicas
     owned = any(
         "f:replicas" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})

@@ -55,11 +55,12 @@ class Progress:
 
 
 def wanted_replicas(model: CatfishModel, live: Json | None) -> int:
-    """How many pods there should be: the spec's number, else the live one, else one."""
+    """How many pods there should be: the spec's number, else the live one, else the autoscaler's least, else one."""
     if model.replicas is not None:
         return model.replicas
     number = live["spec"].get("replicas") if live else None
-    return 1 if number is None else int(number)
+    least = model.autoscaling.min_replicas if model.autoscaling else 1
+    return least if number is None else int(number)
 
 
 def live_revision(live: Json | None) -> str | None:

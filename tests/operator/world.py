@@ -29,6 +29,7 @@ KEYS = {
     "env": ("name",),
     "imagePullSecrets": ("name",),
     "ownerReferences": ("uid",),
+    "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
     "volumeMounts": ("mountPath",),
     "volumes": ("name",),
 }
@@ -85,6 +86,9 @@ class World:
                 deployment=self.objects.get(("Deployment", name)),
                 service=self.objects.get(("Service", name)),
                 budget=self.objects.get(("PodDisruptionBudget", name)),
+                autoscaler=self.objects.get(("HorizontalPodAutoscaler", name)),
+                monitor=self.objects.get(("ServiceMonitor", name)),
+                served=frozenset(["ServiceMonitor"]),
                 revisions=revisions,
                 pods=tuple(self.pods),
                 readings=self.readings,

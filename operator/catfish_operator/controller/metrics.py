@@ -46,7 +46,7 @@ class ModelGauges(Collector):
 class Metrics:
     """All metrics, in a registry of their own (a global one could exist only once in a test process)."""
 
-    def __init__(self) -> None:
+    def __init__(self) -> None:  # long: one line or two for each metric
         self.registry = CollectorRegistry()
         self.reconciles = Counter(
             "catfish_reconciles", "Looks at a model, by how they ended.", ["result"], registry=self.registry

@@ -68,7 +68,7 @@ class CatfishModel:
     retry: str | None = None
 
     @classmethod
-    def from_body(cls, body: Json) -> Self:
+    def from_body(cls, body: Json) -> Self:  # long: one line a field
         """Reads a CatfishModel.
 
         Raises:
