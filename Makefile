@@ -24,8 +24,9 @@ demo: ## From nothing to a prediction: cluster, images, operator, model, rollout
 	$(PYTHON) -m demo --provider $(CLUSTER)
 
 .PHONY: cluster
-cluster: ## Start a local Kubernetes cluster (NODES=2 for two nodes, CLUSTER=kind|local|current)
+cluster: ## Start a local Kubernetes cluster (NODES=2 for two nodes, METRICS=1, CLUSTER=kind|local|current)
 	$(LOCALCLUSTER) up --provider $(CLUSTER) --nodes $(NODES)
+	$(if $(METRICS),$(LOCALCLUSTER) add metrics-server)
 
 .PHONY: cluster-down
 cluster-down: ## Remove the local cluster; leaves nothing behind

@@ -267,6 +267,15 @@ class Audit:
             and namespace in {None, entry["objectRef"].get("namespace")}
         ]
 
+    def forbidden(self):
+        """The requests that RBAC refused; a quota, or a namespace that is going, refuses with a 403 as well."""
+        decision = "authorization.k8s.io/decision"
+        return [
+            entry["requestURI"]
+            for entry in self.entries()
+            if entry.get("annotations", {}).get(decision) == "forbid"
+        ]
+
     def requests(self):
         """How many there were of each verb."""
         return Counter(entry["verb"] for entry in self.entries())

@@ -18,8 +18,10 @@ def test_events_tell_what_happened_and_a_restart_repeats_none(start, api, namesp
             ]
 
         wait_for(lambda: ("Normal", "RolloutCompleted") in told(), what="the Event of the rollout")
-        assert set(told()) == {("Normal", "RolloutStarted"), ("Normal", "RolloutCompleted")}
         before = sorted(told())
+        assert {kind for kind, _ in before} == {"Normal"}
+        assert ("Normal", "RolloutStarted") in before
+        assert len(set(before)) == len(before)
         operator.terminate()
         again = start(CATFISH_RESYNC_SECONDS="2").wait_ready()
         wait_for(

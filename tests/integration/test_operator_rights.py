@@ -51,11 +51,6 @@ def used(audit):
     return found
 
 
-def refused(audit):
-    """Requests that the operator had no right to."""
-    return [entry["requestURI"] for entry in audit.entries() if entry["responseStatus"].get("code") == 403]
-
-
 class House:
     """One namespace with its pods, and a model named cat."""
 
@@ -222,7 +217,7 @@ def test_every_right_is_used_and_none_is_missing(start, plane, api, kubectl, nam
         adopt_a_revision(house)
         optional_children(house)
         house.settle()
-    assert refused(audit) == []
+    assert audit.forbidden() == []
     needed, given = used(audit), granted()
     assert sorted(needed - given) == []
     assert sorted(given - needed - unasked(api)) == []
