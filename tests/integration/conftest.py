@@ -62,8 +62,13 @@ def namespace(plane: ControlPlane) -> Iterator[str]:
 def establish(plane: ControlPlane) -> None:
     """Puts the CRD in and waits until it is served; `kubectl wait` fails on one that has no conditions yet."""
     plane.kubectl("apply", "--server-side", "-f", str(CRD))
-    path = "jsonpath={.status.conditions[?(@.type=='Established')].status}"
-    eventually(lambda: plane.kubectl("get", "-f", str(CRD), "-o", path) == "True")
+
+    def served() -> bool:
+        found = json.loads(plane.kubectl("get", "-f", str(CRD), "-o", "json"))
+        conditions = found.get("status", {}).get("conditions") or []
+        return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
+
+    eventually(served)
 
 
 def eventually(condition: Callable[[], T], *, seconds: float = 30) -> T:
