@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.integration.conftest import CRD
+from tests.integration.conftest import CRD, establish
 from tests.integration.kubelet import kubelet
 from tests.integration.operator_process import (
     BUDGETS,
@@ -127,8 +127,7 @@ def test_a_crd_that_goes_and_comes_back(start, plane, api, namespace):
             lambda: any("CRD is not installed" in line["message"] for line in operator.lines()),
             what="the operator says so",
         )
-        plane.kubectl("apply", "--server-side", "-f", str(CRD))
-        plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRD))
+        establish(plane)
         wait_for(
             lambda: api.request("GET", MODELS.format(namespace))[0] == 200, what="the API is served again"
         )
@@ -143,8 +142,7 @@ def test_started_before_its_crd_it_waits_and_then_works(start, plane, api, names
         operator = start(CATFISH_RESYNC_SECONDS="2")
         wait_for(lambda: "CRD is not installed" in operator.text(), what="the operator says so")
     finally:
-        plane.kubectl("apply", "--server-side", "-f", str(CRD))
-        plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRD))
+        establish(plane)
     with kubelet(api, namespace):
         api.create(MODELS.format(namespace), model())
         settle(api, namespace)

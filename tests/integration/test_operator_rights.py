@@ -3,12 +3,13 @@
 The scenario lets a model live through everything that the operator does; what it asked is read off the audit log.
 """
 
+import json
 import threading
 
 import pytest
 import yaml
 
-from tests.integration.kubelet import kubelet
+from tests.integration.kubelet import failing, kubelet, running
 from tests.integration.operator_process import (
     BUDGETS,
     DEPLOYMENTS,
@@ -161,6 +162,17 @@ def many_changes_at_once(house):
         thread.join(30)
 
 
+def roll_back(house, nodes):
+    """A bad update, which is looked at live before it is undone."""
+    report = {"reason": "ChecksumMismatch", "message": "another file", "retriable": False}
+    bad = failing(json.dumps(report))
+    nodes.script = lambda pod: bad if pod["spec"]["containers"][0]["image"].endswith(":bad") else running()
+    house.change(image="catfish-server:bad")
+    house.until_used("", "pods", "get", what="a pod read before the rollback")
+    house.change(image="catfish-server:good")
+    house.settle()
+
+
 OPTIONAL = {
     "autoscaling": ("autoscaling", "horizontalpodautoscalers"),
     "monitoring": ("monitoring.coreos.com", "servicemonitors"),
@@ -184,6 +196,7 @@ def unasked(api):
 def optional_children(house):
     """A child that comes, changes and goes with its field."""
     fields = [field for field, kind in OPTIONAL.items() if not unasked(house.api) & {(*kind, "create")}]
+    house.change(replicas=None, resources={"requests": {"cpu": "100m"}})  # what an autoscaler needs
     wanted = {"autoscaling": {"minReplicas": 1, "maxReplicas": 3}, "monitoring": {"serviceMonitor": True}}
     for field in fields:
         group, plural = OPTIONAL[field]
@@ -212,9 +225,10 @@ def test_every_right_is_used_and_none_is_missing(start, plane, api, kubectl, nam
     audit = Audit(plane.audit_log)
     house = House(api, namespace, audit)
     start(CATFISH_LEASE_NAMESPACE="catfish-system", CATFISH_RESYNC_SECONDS="3").wait_ready()
-    with kubelet(api, namespace):
+    with kubelet(api, namespace) as nodes:
         live_through_everything(house, kubectl)
         adopt_a_revision(house)
+        roll_back(house, nodes)
         optional_children(house)
         house.settle()
     assert audit.forbidden() == []
