@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from catfish_operator import rollout
+from catfish_operator import progress
 from catfish_operator.actions import Action, Apply, Delete, Replace
 from catfish_operator.model import CatfishModel, Json
 from catfish_operator.observed import Observed
@@ -51,7 +51,7 @@ def budget_actions(model: CatfishModel, observed: Observed) -> list[Action]:
 
 
 def _budget(model: CatfishModel, observed: Observed) -> Json | None:
-    replicas = rollout.wanted_replicas(model, observed.deployment)
+    replicas = progress.wanted_replicas(model, observed.deployment)
     return budget.budget(model) if budget.wanted(model, replicas=replicas) else None
 
 
@@ -87,8 +87,14 @@ def apply_if_needed(wanted: Json, live: Json | None) -> list[Action]:
     return []
 
 
-def replace(live: Json, *, path: str, value: Any) -> Replace:  # noqa: ANN401 - any JSON
-    """Replaces a part of an object as it was seen."""
+def replace(
+    live: Json,
+    *,
+    path: str,
+    value: Any,  # noqa: ANN401 - any JSON
+    also: tuple[tuple[str, Any], ...] = (),
+) -> Replace:
+    """Replaces a part of an object as it was seen, and others in the same write."""
     metadata = live["metadata"]
     return Replace(
         api_version=live["apiVersion"],
@@ -99,6 +105,7 @@ def replace(live: Json, *, path: str, value: Any) -> Replace:  # noqa: ANN401 - 
         resource_version=metadata["resourceVersion"],
         path=path,
         value=value,
+        also=also,
     )
 
 

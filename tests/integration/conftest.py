@@ -34,8 +34,15 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     with ControlPlane.start_in(tmp_path_factory.mktemp("plane")) as started:
         if CRD.exists():
             started.kubectl("apply", "--server-side", "-f", str(CRD))
-            started.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRD))
+            eventually(lambda: established(started))
         yield started
+
+
+def established(plane: ControlPlane) -> bool:
+    """Whether the CRD is served. `kubectl wait` fails while there are no conditions at all, as at first."""
+    crd = json.loads(plane.kubectl("get", "-f", str(CRD), "-o", "json"))
+    conditions = crd.get("status", {}).get("conditions") or []
+    return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
 
 
 @pytest.fixture(scope="session")
@@ -100,3 +107,19 @@ def house(api, operator, namespace):  # noqa: ARG001 - it runs meanwhile
     """A namespace that the operator looks after and whose pods come up."""
     with kubelet(api, namespace) as nodes:
         yield House(api, namespace, nodes)
+
+
+@pytest.fixture
+def start(plane, api, tmp_path):  # noqa: ARG001 - the rights must be there first
+    """Starts operators; they are ended after the test, and none may have said a traceback."""
+    started = []
+
+    def begin(**environ):
+        process = OperatorProcess(plane, tmp_path, **environ).start()
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        process.stop()
+        assert "Traceback" not in process.text()

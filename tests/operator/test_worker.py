@@ -20,6 +20,10 @@ from tests.operator.fakes import FakeCluster
 A, B = Key("default", "a"), Key("default", "b")
 
 
+async def at_once():
+    """This process may write."""
+
+
 class Clock:
     now = 0.0
 
@@ -111,7 +115,7 @@ def test_workers_begin_only_when_the_cache_is_filled():
         async def reconcile(key):
             seen.append(key)
 
-        task = asyncio.create_task(a_worker(queue, reconcile).run(begin=begin))
+        task = asyncio.create_task(a_worker(queue, reconcile).run(begin=begin, leading=at_once))
         queue.add(A)
         for _ in range(5):
             await asyncio.sleep(0)
@@ -124,6 +128,45 @@ def test_workers_begin_only_when_the_cache_is_filled():
         return before, seen
 
     assert asyncio.run(scenario()) == ([], [A])
+
+
+def test_a_standbys_workers_wait_and_its_queue_fills():
+    async def scenario():
+        seen, begin, leads = [], asyncio.Event(), asyncio.Event()
+        queue = Queue(clock=asyncio.get_running_loop().time)
+        begin.set()
+
+        async def reconcile(key):
+            seen.append(key)
+
+        async def leading():
+            await leads.wait()
+
+        task = asyncio.create_task(a_worker(queue, reconcile).run(begin=begin, leading=leading))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        queue.add(A)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        before = list(seen)
+        leads.set()
+        async with asyncio.timeout(5):
+            while not seen:  # noqa: ASYNC110 - the thing waited for knows no event
+                await asyncio.sleep(0)
+        task.cancel()
+        return before, seen
+
+    assert asyncio.run(scenario()) == ([], [A])
+
+
+def test_a_model_that_a_former_leader_could_not_write_is_kept_without_a_back_off(clock, caplog):
+    caplog.set_level(logging.INFO)
+    queue = Queue(clock=clock)
+    queue.add(A)
+    work(queue, errors.NotLeader("somebody else leads"))
+    assert queue.take() == A
+    assert queue.failures(A) == 0
+    assert caplog.records == []
 
 
 def a_resync(cluster, cache, queue, health, **kwargs):
@@ -191,6 +234,17 @@ def test_without_the_crd_there_are_no_models_and_one_warning(clock, caplog):
     assert health.not_ready() is None
 
 
+def test_a_kind_that_the_cluster_may_lack_is_no_trouble_and_any_other_is(clock):
+    cluster, cache, queue, health = FakeCluster(), Cache(), Queue(clock=clock), Health(clock=clock)
+    cluster.trouble["list_all", "ServiceMonitor"] = [errors.NotServed("404")]
+    cluster.trouble["list_all", "Deployment"] = [errors.NotServed("404")]
+    asyncio.run(a_resync(cluster, cache, queue, health).once())
+    assert not health.filled
+    cluster.trouble["list_all", "ServiceMonitor"] = [errors.NotServed("404")]
+    asyncio.run(a_resync(cluster, cache, queue, health).once())
+    assert health.filled
+
+
 def test_the_operator_is_dead_when_listings_do_not_end(clock):
     health = Health(clock=clock)
     clock.now += LATEST_RESYNC + 1
@@ -213,6 +267,34 @@ def test_the_operator_is_dead_when_its_loop_is_blocked(clock):
     health = Health(clock=clock)
     health.lag = LONGEST_LAG + 1
     assert "event loop" in health.not_alive()
+
+
+def test_the_operator_is_dead_when_models_are_ready_and_no_worker_takes_any(clock):
+    health = Health(clock=clock, ready=lambda: 3)
+    health.loop_woke(lag=0.0)
+    clock.now += LONGEST_WORK + 1
+    health.resync_ended(filled=True)
+    health.loop_woke(lag=0.0)
+    assert "3 are ready" in health.not_alive()
+    health.work_begins(A)
+    assert health.not_alive() is None
+
+
+def test_idle_workers_are_no_trouble_when_models_come_after_a_long_quiet_time(clock):
+    waiting = []
+    health = Health(clock=clock, ready=lambda: len(waiting))
+    clock.now += LONGEST_WORK + 1
+    health.resync_ended(filled=True)
+    health.loop_woke(lag=0.0)
+    waiting.append(A)
+    assert health.not_alive() is None
+
+
+def test_the_operator_is_ready_only_when_it_knows_who_leads(clock):
+    health = Health(clock=clock, filled=True, leader_known=False)
+    assert "leads" in health.not_ready()
+    health.leader_seen()
+    assert health.not_ready() is None
 
 
 def test_the_probes_answer_on_a_real_port(clock):

@@ -15,7 +15,13 @@ from catfish_operator.controller.queue import Key
 from catfish_operator.model import Json
 from catfish_operator.observed import Observed
 
-_NAMED_LIKE_THE_MODEL = ("Deployment", "Service", "PodDisruptionBudget")
+_NAMED_LIKE_THE_MODEL = (
+    "Deployment",
+    "Service",
+    "PodDisruptionBudget",
+    "HorizontalPodAutoscaler",
+    "ServiceMonitor",
+)
 
 
 class _Name(NamedTuple):
@@ -121,6 +127,9 @@ class Cache:
             deployment=self._child("Deployment", key),
             service=self._child("Service", key),
             budget=self._child("PodDisruptionBudget", key),
+            autoscaler=self._child("HorizontalPodAutoscaler", key),
+            monitor=self._child("ServiceMonitor", key),
+            served=frozenset(kind.kind for kind in KINDS if kind.optional and self._listed_at[kind.kind]),
             revisions=tuple(self._belonging("ControllerRevision", key)),
             pods=tuple(self._belonging("Pod", key)),
         )

@@ -10,12 +10,11 @@ import json
 from typing import Any
 
 from catfish_operator.model import CatfishModel, Json, Prediction, Verification
-from catfish_operator.resources import quantity
+from catfish_operator.resources import quantity, record
 from catfish_operator.resources.metadata import metadata
+from catfish_operator.resources.record import Record
 
 API_VERSION, KIND = "apps/v1", "ControllerRevision"
-KEPT = 10
-"""How many revisions are kept at most."""
 
 
 def inputs(model: CatfishModel) -> Json:
@@ -114,12 +113,16 @@ def _canonical(value: Any, path: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 -
     return value
 
 
-def revision(model: CatfishModel, *, name: str, number: int, data: Json) -> Json:
+def revision(model: CatfishModel, *, name: str, number: int, data: Json, kept: Record) -> Json:
     """The ControllerRevision; its data can never change, its number says how lately it was asked for."""
+    head = metadata(model, name)
+    head["labels"] |= record.labels(kept)
+    if annotations := record.annotations(kept):
+        head["annotations"] = annotations
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
-        "metadata": metadata(model, name),
+        "metadata": head,
         "data": data,
         "revision": number,
     }

@@ -1,0 +1,371 @@
+"""The rights of manifests/base and what is asked of the API server are the same, right by right; so is a Role enough.
+
+The scenario lets a model live through everything that the operator does; what it asked is read off the audit log.
+"""
+
+import threading
+
+import pytest
+import yaml
+
+from tests.integration.kubelet import kubelet
+from tests.integration.operator_process import (
+    BUDGETS,
+    DEPLOYMENTS,
+    MODELS,
+    REVISIONS,
+    ROOT,
+    SERVICES,
+    Audit,
+    OperatorProcess,
+    model,
+    settled,
+    wait_for,
+)
+
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"
+EVENTS = "/apis/events.k8s.io/v1/namespaces/{}/events"
+OVERLAYS = ROOT / "manifests" / "overlays"
+
+
+def granted():
+    """The rights in manifests/base/rbac.yaml, as (group, resource, verb)."""
+    documents = yaml.safe_load_all((ROOT / "manifests" / "base" / "rbac.yaml").read_text())
+    rules = [rule for document in documents for rule in document.get("rules", [])]
+    return {
+        (group, resource, verb)
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def used(audit):
+    """The rights that the operator's requests needed. An apply that makes an object needs two."""
+    found = set()
+    for entry in audit.entries() + audit.entries("ResponseStarted"):
+        ref = entry["objectRef"]
+        below = f"/{ref['subresource']}" if "subresource" in ref else ""
+        right = (ref.get("apiGroup", ""), ref["resource"] + below)
+        found.add((*right, entry["verb"]))
+        if entry["verb"] == "patch" and entry["responseStatus"].get("code") == 201:
+            found.add((*right, "create"))
+    return found
+
+
+def refused(audit):
+    """Requests that the operator had no right to."""
+    return [entry["requestURI"] for entry in audit.entries() if entry["responseStatus"].get("code") == 403]
+
+
+class House:
+    """One namespace with its pods, and a model named cat."""
+
+    def __init__(self, api, namespace, audit):
+        self.api, self.namespace, self.audit = api, namespace, audit
+
+    def path(self, kind, name="cat"):
+        return f"{kind.format(self.namespace)}/{name}"
+
+    def get(self, kind, name="cat"):
+        return self.api.get(self.path(kind, name))
+
+    def change(self, **spec):
+        self.api.merge(self.path(MODELS), {"spec": spec})
+
+    def settle(self, name="cat"):
+        wait_for(lambda: settled(self.get(MODELS, name)), seconds=40, what=f"{name} is up to date")
+
+    def until_used(self, *right, what):
+        wait_for(lambda: right in used(self.audit), seconds=40, what=what)
+
+
+SERVICE_MONITORS = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "servicemonitors.monitoring.coreos.com"},
+    "spec": {
+        "group": "monitoring.coreos.com",
+        "names": {"kind": "ServiceMonitor", "plural": "servicemonitors"},
+        "scope": "Namespaced",
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {
+                    "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+                },
+            }
+        ],
+    },
+}
+
+
+@pytest.fixture
+def service_monitors(api, kubectl):
+    """The CRD of the Prometheus operator, as far as a ServiceMonitor needs it."""
+    crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    api.create(crds, SERVICE_MONITORS)
+    wait_for(
+        lambda: (
+            "servicemonitors" in kubectl("api-resources", "--api-group=monitoring.coreos.com", check=False)
+        ),
+        what="the kind is served",
+    )
+    yield
+    api.delete(f"{crds}/servicemonitors.monitoring.coreos.com")
+
+
+@pytest.fixture
+def start(plane, tmp_path):
+    """Starts operators with a Lease; ends them after the test."""
+    started = []
+
+    def begin(lease_namespace, **environ):
+        process = OperatorProcess(
+            plane,
+            tmp_path,
+            CATFISH_LEASE_NAMESPACE=lease_namespace,
+            CATFISH_IDENTITY="replica",
+            CATFISH_RESYNC_SECONDS="3",
+            **environ,
+        )
+        started.append(process.start())
+        return process.wait_ready()
+
+    yield begin
+    for process in started:
+        process.stop()
+        assert "Traceback" not in process.text()
+
+
+def live_through_everything(house, kubectl):
+    """What the operator does for a model, until each right was needed once."""
+    house.api.create(MODELS.format(house.namespace), model(replicas=2))
+    house.settle()
+    house.change(replicas=1)
+    wait_for(lambda: house.get(BUDGETS) is None, what="no budget for one pod")
+    for kind in (SERVICES, DEPLOYMENTS):
+        house.api.merge(house.path(kind), {"metadata": {"labels": {"app.kubernetes.io/instance": "x"}}})
+    for number in range(2):  # the second one becomes a series of the first one's Event
+        kubectl("-n", house.namespace, "set", "env", "deployment/cat", f"X={number}")
+        wait_for(lambda: "X" not in str(house.get(DEPLOYMENTS)["spec"]["template"]), what="no X")
+    house.until_used("events.k8s.io", "events", "patch", what="an Event that is counted")
+    too_many_revisions(house)
+    many_changes_at_once(house)
+    house.settle()
+
+
+def too_many_revisions(house):
+    """More images than revisions are kept."""
+    for number in range(13):
+        if ("apps", "controllerrevisions", "delete") in used(house.audit):
+            return
+        house.change(image=f"catfish-server:v{number + 2}")
+        wait_for(
+            lambda tag=f"v{number + 2}": tag in str(house.get(DEPLOYMENTS)["spec"]["template"]),
+            what="the next image",
+        )
+        house.settle()
+    house.until_used("apps", "controllerrevisions", "delete", what="an old revision deleted")
+
+
+def many_changes_at_once(house):
+    """Changes that meet our own writes: what was decided on is read anew."""
+    ended = threading.Event()
+
+    def change():
+        number = 0
+        while not ended.wait(0.02):
+            number += 1
+            house.change(replicas=1 + number % 3)
+
+    thread = threading.Thread(target=change, daemon=True)
+    thread.start()
+    try:
+        house.until_used("catfish.dev", "catfishmodels", "get", what="a model read anew")
+        house.until_used("policy", "poddisruptionbudgets", "patch", what="a budget written")
+    finally:
+        ended.set()
+        thread.join(30)
+
+
+OPTIONAL = {
+    "autoscaling": ("autoscaling", "horizontalpodautoscalers"),
+    "monitoring": ("monitoring.coreos.com", "servicemonitors"),
+}
+"""Fields of the spec that ask for one more child each."""
+
+
+def unasked(api):
+    """Rights to children that no field of the installed CRD asks for."""
+    crd = api.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/catfishmodels.catfish.dev")
+    fields = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    return {
+        right
+        for field, kind in OPTIONAL.items()
+        if field not in fields
+        for right in granted()
+        if right[:2] == kind
+    }
+
+
+def optional_children(house):
+    """A child that comes, changes and goes with its field."""
+    fields = [field for field, kind in OPTIONAL.items() if not unasked(house.api) & {(*kind, "create")}]
+    wanted = {"autoscaling": {"minReplicas": 1, "maxReplicas": 3}, "monitoring": {"serviceMonitor": True}}
+    for field in fields:
+        group, plural = OPTIONAL[field]
+        house.change(**{field: wanted[field]})
+        house.until_used(group, plural, "create", what=f"a child for {field}")
+        version = {"autoscaling": "v2", "monitoring": "v1"}[field]
+        child = f"/apis/{group}/{version}/namespaces/{house.namespace}/{plural}/cat"
+        house.api.merge(
+            child, {"metadata": {"labels": {"catfish.dev/model": "cat", "app.kubernetes.io/name": "x"}}}
+        )
+        house.until_used(group, plural, "patch", what=f"the child for {field} put back")
+        house.change(**{field: None})
+        house.until_used(group, plural, "delete", what=f"the child for {field} deleted")
+
+
+def adopt_a_revision(house):
+    """A revision that lost its owner is given it again."""
+    (first, *_) = house.api.items(REVISIONS.format(house.namespace), "catfish.dev/model=cat")
+    house.api.merge(house.path(REVISIONS, first["metadata"]["name"]), {"metadata": {"ownerReferences": None}})
+    house.until_used("apps", "controllerrevisions", "patch", what="an adopted revision")
+
+
+@pytest.mark.usefixtures("service_monitors")
+def test_every_right_is_used_and_none_is_missing(start, plane, api, kubectl, namespace):
+    api.delete(LEASES.format("catfish-system") + "/catfish-operator")
+    audit = Audit(plane.audit_log)
+    house = House(api, namespace, audit)
+    start("catfish-system")
+    with kubelet(api, namespace):
+        live_through_everything(house, kubectl)
+        adopt_a_revision(house)
+        optional_children(house)
+        house.settle()
+    assert refused(audit) == []
+    needed, given = used(audit), granted()
+    assert sorted(needed - given) == []
+    assert sorted(given - needed - unasked(api)) == []
+
+
+@pytest.fixture
+def confined(kubectl, namespace, tmp_path):
+    """The account of manifests/overlays/namespaced, put into the test's namespace; there is no ClusterRole."""
+    rendered = kubectl("kustomize", str(OVERLAYS / "namespaced"))
+    documents = [item for item in yaml.safe_load_all(rendered) if item["kind"] != "Deployment"]
+    assert {item["kind"] for item in documents} == {"ServiceAccount", "Role", "RoleBinding"}
+    for item in documents:
+        item["metadata"]["namespace"] = namespace
+        for subject in item.get("subjects", []):
+            subject["namespace"] = namespace
+    bundle = tmp_path / "bundle.yaml"
+    bundle.write_text(yaml.safe_dump_all(documents))
+    kubectl("apply", "-f", str(bundle))
+    return f"system:serviceaccount:{namespace}:catfish-operator"
+
+
+def test_a_role_alone_is_enough_for_one_namespace(start, plane, api, namespace, confined):
+    other = f"{namespace}-other"
+    api.create("/api/v1/namespaces", {"metadata": {"name": other}})
+    audit = Audit(plane.audit_log, user=confined)
+    start(namespace, CATFISH_NAMESPACE=namespace, user=confined)
+    with kubelet(api, namespace):
+        api.create(MODELS.format(other), model())
+        house = House(api, namespace, audit)
+        api.create(MODELS.format(namespace), model(replicas=2))
+        house.settle()
+        house.until_used("events.k8s.io", "events", "create", what="an Event")
+    assert refused(audit) == []
+    assert {entry["objectRef"].get("namespace") for entry in audit.entries()} == {namespace}
+    assert api.get(f"{DEPLOYMENTS.format(other)}/cat") is None
+    assert "status" not in api.get(f"{MODELS.format(other)}/cat")
+    api.delete(f"/api/v1/namespaces/{other}")
+
+
+def test_the_namespaced_overlay_confines_the_operator_to_its_own_namespace(kubectl):
+    (deployment,) = [
+        item
+        for item in yaml.safe_load_all(kubectl("kustomize", str(OVERLAYS / "namespaced")))
+        if item["kind"] == "Deployment"
+    ]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    own = {"fieldRef": {"fieldPath": "metadata.namespace"}}
+    by_name = {item["name"]: item.get("valueFrom") for item in container["env"]}
+    assert (by_name["CATFISH_NAMESPACE"], by_name["CATFISH_LEASE_NAMESPACE"]) == (own, own)
+
+
+@pytest.mark.parametrize("overlay", ["base", "overlays/ha", "overlays/namespaced"])
+def test_what_is_installed_is_accepted_by_the_api_server(kubectl, plane, overlay, tmp_path):  # noqa: ARG001 - it runs meanwhile
+    for name in ("catfish", "catfish-system"):
+        kubectl("create", "namespace", name, check=False)
+    bundle = tmp_path / "bundle.yaml"
+    bundle.write_text(kubectl("kustomize", str(ROOT / "manifests" / overlay)))
+    kubectl("apply", "--server-side", "--dry-run=server", "--force-conflicts", "-f", str(bundle))
+
+
+USERS = (
+    ("view", {"get": True, "create": False, "delete": False}),
+    ("edit", {"get": True, "create": True, "delete": True}),
+    ("admin", {"get": True, "create": True, "delete": True}),
+)
+
+
+@pytest.mark.parametrize(("role", "verbs"), USERS)
+def test_the_clusters_own_roles_hold_the_rights_to_models(api, kubectl, namespace, role, verbs):  # noqa: ARG001 - the rights must be there first
+    user = f"{role}-of-{namespace}"
+    kubectl("-n", namespace, "create", "rolebinding", user, f"--clusterrole={role}", f"--user={user}")
+
+    def may(verb, *more):
+        command = ("auth", "can-i", verb, "catfishmodels.catfish.dev", "-n", namespace, f"--as={user}", *more)
+        return kubectl(*command, check=False).strip() == "yes"
+
+    wait_for(lambda: may("get"), what="the aggregation of the roles")
+    assert {verb: may(verb) for verb in verbs} == verbs
+    assert may("patch", "--subresource=scale") == verbs["create"]
+    assert not may("patch", "--subresource=status")
+
+
+def test_events_tell_what_happened_and_a_restart_repeats_none(start, plane, api, namespace):  # noqa: ARG001 - it runs meanwhile
+    house = House(api, namespace, None)
+    operator = start("catfish-system")
+    with kubelet(api, namespace):
+        api.create(MODELS.format(namespace), model())
+        house.settle()
+
+        def told():
+            return [
+                (item["type"], item["reason"]) for item in api.items(EVENTS.format(namespace)) if ours(item)
+            ]
+
+        wait_for(lambda: ("Normal", "RolloutCompleted") in told(), what="the Event of the rollout")
+        assert set(told()) == {("Normal", "RolloutStarted"), ("Normal", "RolloutCompleted")}
+        before = sorted(told())
+        operator.terminate()
+        again = start("catfish-system")
+        wait_for(
+            lambda: again.metrics().get('catfish_reconciles_total{result="done"}', 0) >= 2, what="some looks"
+        )
+        assert sorted(told()) == before
+        assert again.metrics().get('catfish_events_total{result="posted"}', 0) == 0
+
+
+def ours(event):
+    return event.get("reportingController") == "catfish.dev/operator"
+
+
+def test_a_deleted_models_gauges_go(start, api, namespace):
+    operator = start("catfish-system")
+    gauge = f'catfish_model_ready{{name="cat",namespace="{namespace}"}}'
+    with kubelet(api, namespace):
+        house = House(api, namespace, None)
+        api.create(MODELS.format(namespace), model())
+        house.settle()
+        wait_for(lambda: operator.metrics().get(gauge) == 1, what="the gauge")
+        api.delete(house.path(MODELS))
+        wait_for(lambda: gauge not in operator.metrics(), what="no gauge")
