@@ -69,6 +69,11 @@ test-integration: prerequisites $(VENV)/.installed ## The operator against a rea
 test-e2e: prerequisites $(VENV)/.installed ## Both images on the whole local cluster (root, Linux)
 	$(BIN)/pytest -m e2e $(PYTEST_ARGS)
 
+.PHONY: test-drain
+test-drain: prerequisites $(VENV)/.installed ## kubectl drain under load; gives the local cluster a second node
+	$(LOCALCLUSTER) up --provider local --nodes 2
+	$(BIN)/pytest tests/faults/test_drain.py $(PYTEST_ARGS)
+
 .PHONY: test
 test: prerequisites $(VENV)/.installed ## All tests that this machine can run; installs what they need
 	$(BIN)/pytest $(PYTEST_ARGS)
@@ -108,6 +113,10 @@ bench-drain: $(VENV)/.installed ## SIGTERM under load: requests failed or reset,
 .PHONY: bench-rollout-load
 bench-rollout-load: ## Requests failed while a model is scaled and updated under load (needs `make demo` before)
 	$(PYTHON) -m benchmarks.rollout_load
+
+.PHONY: bench-rollout
+bench-rollout: $(VENV)/.installed ## Twenty kinds of bad update under load, beside a plain Deployment (needs `make demo` before; 40 min)
+	$(BIN)/python -m benchmarks.rollout --plain $(BENCH_ARGS)
 
 ##@ Help
 

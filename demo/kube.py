@@ -53,11 +53,10 @@ class Kube:
             raise KubectlFailed(done.stderr.strip() or f"kubectl ended with {done.returncode}")
         return done.stdout
 
-    def apply(self, *objects: Mapping[str, Any]) -> None:
-        """Apply the objects."""
-        self.run(
-            "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
-        )
+    def apply(self, *objects: Mapping[str, Any], large: bool = False) -> None:
+        """Apply the objects; `large` ones by the server, for kubectl would note all of them in an annotation."""
+        items = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
+        self.run("apply", *(("--server-side",) if large else ()), "-f", "-", stdin=items)
 
     def get(self, kind: str, name: str, namespace: str = "default") -> Json | None:
         """The object, or None where there is none."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from catfish_operator import reasons, rollout
+from catfish_operator import pods, reasons
 from catfish_operator.model import CatfishModel
 from catfish_operator.resources import deployment
 from catfish_server import errors, settings
@@ -164,10 +164,11 @@ def test_the_operator_understands_exactly_the_reasons_that_a_server_gives():
 def test_a_termination_message_of_the_server_becomes_the_operators_verdict(reason):
     failure = failures()[reason]("spec.weights.url: it is so")
     message = json.dumps({"reason": failure.reason, "message": str(failure), "retriable": failure.retriable})
-    verdict = rollout._report(message)
-    assert verdict is not None
-    assert verdict.reason == reason
-    assert "spec.weights.url: it is so" in verdict.message
+    fault = pods._report(message)
+    assert fault is not None
+    assert fault.reason == reason
+    assert fault.detail == "spec.weights.url: it is so"
+    assert fault.world == failure.retriable
 
 
 def test_the_grace_period_is_the_one_that_the_contract_promises():

@@ -103,23 +103,22 @@ def operator(plane, api, tmp_path_factory):  # noqa: ARG001 - the rights must be
 
 
 @pytest.fixture
-def house(api, operator, namespace):  # noqa: ARG001 - it runs meanwhile
-    """A namespace that the operator looks after and whose pods come up."""
-    with kubelet(api, namespace) as nodes:
-        yield House(api, namespace, nodes)
-
-
-@pytest.fixture
 def start(plane, api, tmp_path):  # noqa: ARG001 - the rights must be there first
     """Starts operators; they are ended after the test, and none may have said a traceback."""
     started = []
 
-    def begin(**environ):
-        process = OperatorProcess(plane, tmp_path, **environ).start()
-        started.append(process)
-        return process
+    def begin(**options):
+        started.append(OperatorProcess(plane, tmp_path, **options).start())
+        return started[-1]
 
     yield begin
     for process in started:
         process.stop()
         assert "Traceback" not in process.text()
+
+
+@pytest.fixture
+def house(api, operator, namespace):  # noqa: ARG001 - it runs meanwhile
+    """A namespace that the operator looks after and whose pods come up."""
+    with kubelet(api, namespace) as nodes:
+        yield House(api, namespace, nodes)

@@ -28,6 +28,7 @@ DEPLOYMENTS = "/apis/apps/v1/namespaces/{}/deployments"
 REVISIONS = "/apis/apps/v1/namespaces/{}/controllerrevisions"
 SERVICES = "/api/v1/namespaces/{}/services"
 BUDGETS = "/apis/policy/v1/namespaces/{}/poddisruptionbudgets"
+EVENTS = "/apis/events.k8s.io/v1/namespaces/{}/events"
 PODS = "/api/v1/namespaces/{}/pods"
 MANIFESTS = ("namespace.yaml", "rbac.yaml", "rbac-users.yaml")
 

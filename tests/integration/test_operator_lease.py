@@ -12,7 +12,6 @@ from tests.integration.operator_process import (
     MODELS,
     WRITES,
     Audit,
-    OperatorProcess,
     model,
     settled,
     wait_for,
@@ -24,34 +23,13 @@ STOPPED_SECONDS = 60
 
 
 @pytest.fixture
-def start(plane, api, tmp_path):
-    """Starts replicas with the settings of manifests/base; none may have said a traceback."""
+def pair(api, start):
+    """A leader and a standby, both ready, with the settings of manifests/base."""
     api.delete(LEASE)
-    started = []
-
-    def begin(name):
-        process = OperatorProcess(
-            plane,
-            tmp_path,
-            CATFISH_IDENTITY=name,
-            CATFISH_LEASE_NAMESPACE="catfish-system",
-            CATFISH_RESYNC_SECONDS="3",
-        )
-        started.append(process.start())
-        return process
-
-    yield begin
-    for process in started:
-        process.stop()
-        assert "Traceback" not in process.text()
-
-
-@pytest.fixture
-def pair(start):
-    """A leader and a standby, both ready."""
-    leader = start("first").wait_ready()
+    settings = {"CATFISH_LEASE_NAMESPACE": "catfish-system", "CATFISH_RESYNC_SECONDS": "3"}
+    leader = start(CATFISH_IDENTITY="first", **settings).wait_ready()
     wait_for(lambda: leads(leader), what="the first leads")
-    standby = start("second").wait_ready()
+    standby = start(CATFISH_IDENTITY="second", **settings).wait_ready()
     assert not leads(standby)
     return leader, standby
 

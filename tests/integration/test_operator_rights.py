@@ -1,4 +1,4 @@
-"""The rights of manifests/base and what is asked of the API server are the same, right by right; so is a Role enough.
+"""The rights of manifests/base and what is asked of the API server are the same, right by right.
 
 The scenario lets a model live through everything that the operator does; what it asked is read off the audit log.
 """
@@ -17,15 +17,12 @@ from tests.integration.operator_process import (
     ROOT,
     SERVICES,
     Audit,
-    OperatorProcess,
     model,
     settled,
     wait_for,
 )
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"
-EVENTS = "/apis/events.k8s.io/v1/namespaces/{}/events"
-OVERLAYS = ROOT / "manifests" / "overlays"
 
 
 def granted():
@@ -116,29 +113,6 @@ def service_monitors(api, kubectl):
     )
     yield
     api.delete(f"{crds}/servicemonitors.monitoring.coreos.com")
-
-
-@pytest.fixture
-def start(plane, tmp_path):
-    """Starts operators with a Lease; ends them after the test."""
-    started = []
-
-    def begin(lease_namespace, **environ):
-        process = OperatorProcess(
-            plane,
-            tmp_path,
-            CATFISH_LEASE_NAMESPACE=lease_namespace,
-            CATFISH_IDENTITY="replica",
-            CATFISH_RESYNC_SECONDS="3",
-            **environ,
-        )
-        started.append(process.start())
-        return process.wait_ready()
-
-    yield begin
-    for process in started:
-        process.stop()
-        assert "Traceback" not in process.text()
 
 
 def live_through_everything(house, kubectl):
@@ -242,7 +216,7 @@ def test_every_right_is_used_and_none_is_missing(start, plane, api, kubectl, nam
     api.delete(LEASES.format("catfish-system") + "/catfish-operator")
     audit = Audit(plane.audit_log)
     house = House(api, namespace, audit)
-    start("catfish-system")
+    start(CATFISH_LEASE_NAMESPACE="catfish-system", CATFISH_RESYNC_SECONDS="3").wait_ready()
     with kubelet(api, namespace):
         live_through_everything(house, kubectl)
         adopt_a_revision(house)
@@ -252,120 +226,3 @@ def test_every_right_is_used_and_none_is_missing(start, plane, api, kubectl, nam
     needed, given = used(audit), granted()
     assert sorted(needed - given) == []
     assert sorted(given - needed - unasked(api)) == []
-
-
-@pytest.fixture
-def confined(kubectl, namespace, tmp_path):
-    """The account of manifests/overlays/namespaced, put into the test's namespace; there is no ClusterRole."""
-    rendered = kubectl("kustomize", str(OVERLAYS / "namespaced"))
-    documents = [item for item in yaml.safe_load_all(rendered) if item["kind"] != "Deployment"]
-    assert {item["kind"] for item in documents} == {"ServiceAccount", "Role", "RoleBinding"}
-    for item in documents:
-        item["metadata"]["namespace"] = namespace
-        for subject in item.get("subjects", []):
-            subject["namespace"] = namespace
-    bundle = tmp_path / "bundle.yaml"
-    bundle.write_text(yaml.safe_dump_all(documents))
-    kubectl("apply", "-f", str(bundle))
-    return f"system:serviceaccount:{namespace}:catfish-operator"
-
-
-def test_a_role_alone_is_enough_for_one_namespace(start, plane, api, namespace, confined):
-    other = f"{namespace}-other"
-    api.create("/api/v1/namespaces", {"metadata": {"name": other}})
-    audit = Audit(plane.audit_log, user=confined)
-    start(namespace, CATFISH_NAMESPACE=namespace, user=confined)
-    with kubelet(api, namespace):
-        api.create(MODELS.format(other), model())
-        house = House(api, namespace, audit)
-        api.create(MODELS.format(namespace), model(replicas=2))
-        house.settle()
-        house.until_used("events.k8s.io", "events", "create", what="an Event")
-    assert refused(audit) == []
-    assert {entry["objectRef"].get("namespace") for entry in audit.entries()} == {namespace}
-    assert api.get(f"{DEPLOYMENTS.format(other)}/cat") is None
-    assert "status" not in api.get(f"{MODELS.format(other)}/cat")
-    api.delete(f"/api/v1/namespaces/{other}")
-
-
-def test_the_namespaced_overlay_confines_the_operator_to_its_own_namespace(kubectl):
-    (deployment,) = [
-        item
-        for item in yaml.safe_load_all(kubectl("kustomize", str(OVERLAYS / "namespaced")))
-        if item["kind"] == "Deployment"
-    ]
-    (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    own = {"fieldRef": {"fieldPath": "metadata.namespace"}}
-    by_name = {item["name"]: item.get("valueFrom") for item in container["env"]}
-    assert (by_name["CATFISH_NAMESPACE"], by_name["CATFISH_LEASE_NAMESPACE"]) == (own, own)
-
-
-@pytest.mark.parametrize("overlay", ["base", "overlays/ha", "overlays/namespaced"])
-def test_what_is_installed_is_accepted_by_the_api_server(kubectl, plane, overlay, tmp_path):  # noqa: ARG001 - it runs meanwhile
-    for name in ("catfish", "catfish-system"):
-        kubectl("create", "namespace", name, check=False)
-    bundle = tmp_path / "bundle.yaml"
-    bundle.write_text(kubectl("kustomize", str(ROOT / "manifests" / overlay)))
-    kubectl("apply", "--server-side", "--dry-run=server", "--force-conflicts", "-f", str(bundle))
-
-
-USERS = (
-    ("view", {"get": True, "create": False, "delete": False}),
-    ("edit", {"get": True, "create": True, "delete": True}),
-    ("admin", {"get": True, "create": True, "delete": True}),
-)
-
-
-@pytest.mark.parametrize(("role", "verbs"), USERS)
-def test_the_clusters_own_roles_hold_the_rights_to_models(api, kubectl, namespace, role, verbs):  # noqa: ARG001 - the rights must be there first
-    user = f"{role}-of-{namespace}"
-    kubectl("-n", namespace, "create", "rolebinding", user, f"--clusterrole={role}", f"--user={user}")
-
-    def may(verb, *more):
-        command = ("auth", "can-i", verb, "catfishmodels.catfish.dev", "-n", namespace, f"--as={user}", *more)
-        return kubectl(*command, check=False).strip() == "yes"
-
-    wait_for(lambda: may("get"), what="the aggregation of the roles")
-    assert {verb: may(verb) for verb in verbs} == verbs
-    assert may("patch", "--subresource=scale") == verbs["create"]
-    assert not may("patch", "--subresource=status")
-
-
-def test_events_tell_what_happened_and_a_restart_repeats_none(start, plane, api, namespace):  # noqa: ARG001 - it runs meanwhile
-    house = House(api, namespace, None)
-    operator = start("catfish-system")
-    with kubelet(api, namespace):
-        api.create(MODELS.format(namespace), model())
-        house.settle()
-
-        def told():
-            return [
-                (item["type"], item["reason"]) for item in api.items(EVENTS.format(namespace)) if ours(item)
-            ]
-
-        wait_for(lambda: ("Normal", "RolloutCompleted") in told(), what="the Event of the rollout")
-        assert set(told()) == {("Normal", "RolloutStarted"), ("Normal", "RolloutCompleted")}
-        before = sorted(told())
-        operator.terminate()
-        again = start("catfish-system")
-        wait_for(
-            lambda: again.metrics().get('catfish_reconciles_total{result="done"}', 0) >= 2, what="some looks"
-        )
-        assert sorted(told()) == before
-        assert again.metrics().get('catfish_events_total{result="posted"}', 0) == 0
-
-
-def ours(event):
-    return event.get("reportingController") == "catfish.dev/operator"
-
-
-def test_a_deleted_models_gauges_go(start, api, namespace):
-    operator = start("catfish-system")
-    gauge = f'catfish_model_ready{{name="cat",namespace="{namespace}"}}'
-    with kubelet(api, namespace):
-        house = House(api, namespace, None)
-        api.create(MODELS.format(namespace), model())
-        house.settle()
-        wait_for(lambda: operator.metrics().get(gauge) == 1, what="the gauge")
-        api.delete(house.path(MODELS))
-        wait_for(lambda: gauge not in operator.metrics(), what="no gauge")

@@ -88,6 +88,8 @@ class Resync:
                 if kind is MODEL and not self._crd_missed:
                     log.warning("the CatfishModel CRD is not installed; waiting for it")
                 self._crd_missed = self._crd_missed or kind is MODEL
+                self._cache.know_served(kind, served=False)
             else:
                 self._crd_missed = self._crd_missed and kind is not MODEL
+                self._cache.know_served(kind, served=True)
             self._cache.replace(kind, listing)
