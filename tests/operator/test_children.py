@@ -94,3 +94,20 @@ def test_an_autoscaler_takes_over_at_its_first_write_and_until_then_the_pods_sta
     world.change(image="catfish-server:v2")
     world.settle()
     assert world.deployment()["spec"]["replicas"] == 7
+
+
+def test_a_number_that_somebody_else_may_take_any_moment_is_written_onto_what_was_seen_only():
+    world = settled(replicas=4)
+    del world.model["spec"]["replicas"]
+    world.change(autoscaling={"minReplicas": 2, "maxReplicas": 9}, image="catfish-server:v2")
+    seen = world.deployment()["metadata"]["resourceVersion"]
+    (written,) = [action.manifest for action in world.plan().actions if kind_of(action) == "Deployment"]
+    assert (written["spec"]["replicas"], written["metadata"]["resourceVersion"]) == (4, seen)
+    world = settled(replicas=4)
+    world.change(replicas=5)
+    (written,) = [action.manifest for action in world.plan().actions if kind_of(action) == "Deployment"]
+    assert "resourceVersion" not in written["metadata"]
+
+
+def kind_of(action):
+    return action.manifest["kind"] if isinstance(action, Apply) else action.kind
