@@ -1,8 +1,12 @@
 """What is written of the objects that a model may or may not have."""
 
+import itertools
+
 import pytest
 
 from catfish_operator import children
+from catfish_operator import plan as planning
+from catfish_operator import status as saying
 from catfish_operator.actions import Apply
 from catfish_operator.model import CatfishModel
 from catfish_operator.observed import Observed
@@ -68,6 +72,14 @@ def test_a_service_monitor_is_no_matter_where_the_api_server_does_not_know_the_k
     observed = Observed(now=NOW, body=model, served=frozenset())
     written = children.actions(CatfishModel.from_body(model), observed)
     assert [action.manifest["kind"] for action in written if isinstance(action, Apply)] == ["Service"]
+
+
+def test_the_status_says_that_a_service_monitor_is_missing_and_only_then():
+    said = "There is no ServiceMonitor: this cluster does not know monitoring.coreos.com/v1"
+    for asked, served in itertools.product((True, False), (frozenset(), frozenset(["ServiceMonitor"]))):
+        observed = Observed(now=NOW, body=body(monitoring={"serviceMonitor": asked}), served=served)
+        message = saying.status(observed, planning.plan(observed))["message"]
+        assert (said in message) == (asked and not served)
 
 
 def test_a_model_that_may_get_a_second_pod_has_a_budget_before_it_has_the_pod():
