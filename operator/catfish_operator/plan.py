@@ -122,6 +122,9 @@ def _deployment_actions(
     wanted = deployment.deployment(model, template=template, replicas=replicas, held=course.held)
     if live is None:
         return [Apply(manifest=wanted)]
+    if replicas is not None and model.replicas is None:
+        # Somebody else may take the number at this moment; an older one may not be forced onto theirs.
+        wanted["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
     if not (drift.template_extended(template, live) or drift.template_must_be_replaced(template, live)):
         return children.apply_if_needed(wanted, live)
     # A template that is to be held may not be there for a moment without its hold.

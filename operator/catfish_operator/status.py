@@ -9,7 +9,7 @@ from catfish_operator.actions import Plan
 from catfish_operator.model import CatfishModel, Json
 from catfish_operator.observed import Observed
 from catfish_operator.reasons import Verdict
-from catfish_operator.resources import service
+from catfish_operator.resources import monitor, service
 from catfish_operator.resources.metadata import claim, selector
 
 COUNTS = ("replicas", "readyReplicas", "updatedReplicas", "availableReplicas")
@@ -27,9 +27,10 @@ def status(observed: Observed, plan: Plan, *, refused: Verdict | None = None) ->
     verdict = refused or plan.verdict
     serving = _serving(observed, plan.model)
     url = _url(observed, plan.model)
+    missing = monitor.missing(plan.model, observed.served) if plan.model else None
     wanted: Json = {
         "observedGeneration": observed.body["metadata"].get("generation", 0),
-        "message": _message(verdict, serving=serving, url=url),
+        "message": " ".join(filter(None, [_message(verdict, serving=serving, url=url), missing])),
         "conditions": _conditions(observed, plan, verdict=verdict, serving=serving),
         "selector": ",".join(f"{key}={value}" for key, value in sorted(selector(name).items())),
         **_counts(observed, plan),

@@ -1,8 +1,12 @@
 """What is written of the objects that a model may or may not have."""
 
+import itertools
+
 import pytest
 
 from catfish_operator import children
+from catfish_operator import plan as planning
+from catfish_operator import status as saying
 from catfish_operator.actions import Apply
 from catfish_operator.model import CatfishModel
 from catfish_operator.observed import Observed
@@ -70,6 +74,14 @@ def test_a_service_monitor_is_no_matter_where_the_api_server_does_not_know_the_k
     assert [action.manifest["kind"] for action in written if isinstance(action, Apply)] == ["Service"]
 
 
+def test_the_status_says_that_a_service_monitor_is_missing_and_only_then():
+    said = "There is no ServiceMonitor: this cluster does not know monitoring.coreos.com/v1"
+    for asked, served in itertools.product((True, False), (frozenset(), frozenset(["ServiceMonitor"]))):
+        observed = Observed(now=NOW, body=body(monitoring={"serviceMonitor": asked}), served=served)
+        message = saying.status(observed, planning.plan(observed))["message"]
+        assert (said in message) == (asked and not served)
+
+
 def test_a_model_that_may_get_a_second_pod_has_a_budget_before_it_has_the_pod():
     world = settled(autoscaling={"maxReplicas": 2})
     assert world.deployment()["spec"]["replicas"] == 1
@@ -94,3 +106,20 @@ def test_an_autoscaler_takes_over_at_its_first_write_and_until_then_the_pods_sta
     world.change(image="catfish-server:v2")
     world.settle()
     assert world.deployment()["spec"]["replicas"] == 7
+
+
+def test_a_number_that_somebody_else_may_take_any_moment_is_written_onto_what_was_seen_only():
+    world = settled(replicas=4)
+    del world.model["spec"]["replicas"]
+    world.change(autoscaling={"minReplicas": 2, "maxReplicas": 9}, image="catfish-server:v2")
+    seen = world.deployment()["metadata"]["resourceVersion"]
+    (written,) = [action.manifest for action in world.plan().actions if kind_of(action) == "Deployment"]
+    assert (written["spec"]["replicas"], written["metadata"]["resourceVersion"]) == (4, seen)
+    world = settled(replicas=4)
+    world.change(replicas=5)
+    (written,) = [action.manifest for action in world.plan().actions if kind_of(action) == "Deployment"]
+    assert "resourceVersion" not in written["metadata"]
+
+
+def kind_of(action):
+    return action.manifest["kind"] if isinstance(action, Apply) else action.kind

@@ -177,6 +177,7 @@ class World:
 
     def _apply(self, action: Apply) -> None:
         manifest = copy.deepcopy(action.manifest)
+        seen = manifest["metadata"].pop("resourceVersion", None)  # a precondition, which nobody owns
         wanted = copy.deepcopy(manifest)
         key = (manifest["kind"], manifest["metadata"]["name"])
         live = self.objects.get(key)
@@ -188,6 +189,7 @@ class World:
             self.objects[key] = live
         else:
             assert live["metadata"]["uid"] == action.uid
+            assert seen in (None, live["metadata"]["resourceVersion"])
             before = next(
                 (e["applied"] for e in live["metadata"]["managedFields"] if e["manager"] == MANAGER), {}
             )

@@ -23,3 +23,10 @@ def monitor(model: CatfishModel) -> Json:
             "endpoints": [{"targetPort": "admin", "path": "/metrics", "interval": INTERVAL}],
         },
     }
+
+
+def missing(model: CatfishModel, served: frozenset[str]) -> str | None:
+    """The sentence for a model that asks for what this cluster does not know; None if there is nothing to say."""
+    if not model.monitoring.service_monitor or KIND in served:
+        return None
+    return f"There is no {KIND}: this cluster does not know {API_VERSION} (spec.monitoring.serviceMonitor)."
