@@ -246,13 +246,15 @@ class Audit:
 
     def entries(self, stage="ResponseComplete"):
         """The operator's requests; a watch is `ResponseStarted` for as long as it lasts."""
-        with self._path.open("rb") as log:
-            log.seek(self._from)
-            lines = log.read().splitlines(keepends=True)
-        parsed = [json.loads(line) for line in lines if line.endswith(b"\n")]
+        parsed = (json.loads(line) for line in self._lines() if line.endswith(b"\n"))
         return [
             entry for entry in parsed if entry["user"]["username"] == self._user and entry["stage"] == stage
         ]
+
+    def _lines(self):
+        with self._path.open("rb") as log:
+            log.seek(self._from)
+            return log.read().splitlines(keepends=True)
 
     def writes(self, namespace=None):
         """Those that write (to a namespace), as `verb resource[/subresource] namespace/name`.
