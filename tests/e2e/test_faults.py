@@ -7,6 +7,7 @@ import pytest
 from demo import model
 from demo.kube import KubectlFailed, wait_for
 from demo.load import Load
+from tests.e2e.namespaced import NOT_THE_OPERATOR
 
 pytestmark = pytest.mark.e2e
 AWAY_SECONDS = 60.0
@@ -14,20 +15,20 @@ AWAY_SECONDS = 60.0
 
 def test_a_killed_pod_is_replaced(kube, namespace, applied):
     applied(replicas=2)
-    victim = kube.list("pods", namespace)[0]["metadata"]
+    victim = model.pods(kube, "catfish", namespace)[0]["metadata"]
     kube.run("delete", "pod", victim["name"], "--namespace", namespace, "--grace-period=0", "--force")
     found = model.settled(kube, "catfish", namespace)
     assert found["status"]["readyReplicas"] == 2
 
     def replaced() -> bool:
-        return victim["uid"] not in {pod["metadata"]["uid"] for pod in kube.list("pods", namespace)}
+        return victim["uid"] not in {pod["metadata"]["uid"] for pod in model.pods(kube, "catfish", namespace)}
 
     wait_for("the killed pod to be gone", replaced, seconds=60)
 
 
 def test_a_server_killed_in_its_pod_starts_again(kube, namespace, applied):
     applied()
-    (pod,) = kube.list("pods", namespace)
+    (pod,) = model.pods(kube, "catfish", namespace)
     name = pod["metadata"]["name"]
     kube.run("exec", name, "--namespace", namespace, "--", "sh", "-c", "kill -QUIT 1; kill -ABRT 1; kill 1")
 
@@ -61,7 +62,7 @@ def test_a_deleted_model_leaves_nothing(kube, namespace, applied):
     kinds = (
         "deployments,replicasets,pods,services,endpointslices,poddisruptionbudgets,controllerrevisions,jobs"
     )
-    assert [thing["metadata"]["name"] for thing in kube.list(kinds, namespace)] == []
+    assert [thing["metadata"]["name"] for thing in kube.list(kinds, namespace, NOT_THE_OPERATOR)] == []
 
 
 def test_serving_does_not_need_the_api_server_and_the_operator_heals_when_it_is_back(

@@ -95,5 +95,5 @@ def test_an_operator_killed_during_a_rollout_finishes_it_and_costs_no_request(
         model.settled(kube, "catfish", namespace)
         load.wait_until(lambda result: result.total >= 500, seconds=60)
     assert load.result().failures == {}, load.result().sentence()
-    images = {pod["spec"]["containers"][0]["image"] for pod in kube.list("pods", namespace)}
+    images = {pod["spec"]["containers"][0]["image"] for pod in model.pods(kube, "catfish", namespace)}
     assert "catfish-server:v2" in images

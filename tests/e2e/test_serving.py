@@ -22,7 +22,7 @@ def test_the_service_leads_from_port_80_to_port_5000_of_the_pods(kube, shared):
     assert service["spec"]["type"] == "LoadBalancer"
     (port,) = service["spec"]["ports"]
     assert (port["name"], port["port"], port["targetPort"]) == ("http", 80, "http")
-    pods = kube.list("pods", namespace)
+    pods = model.pods(kube, "catfish", namespace)
     (container,) = pods[0]["spec"]["containers"]
     assert {"name": "http", "containerPort": 5000, "protocol": "TCP"} in container["ports"]
     slices = kube.list("endpointslices", namespace, "kubernetes.io/service-name=catfish")
@@ -125,7 +125,7 @@ def test_the_admin_port_is_not_behind_the_address(shared):
 
 def test_a_namespace_for_restricted_pods_accepts_them_and_they_are_what_they_say(kube, shared):
     namespace, _ = shared
-    (pod,) = kube.list("pods", namespace)
+    (pod,) = model.pods(kube, "catfish", namespace)
     (container,) = pod["spec"]["containers"]
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     assert pod["spec"]["automountServiceAccountToken"] is False

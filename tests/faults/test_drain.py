@@ -42,6 +42,8 @@ def test_replicas_are_spread_over_the_nodes(kube, namespace, applied, two_nodes)
     applied(replicas=2)
 
     def spread():
-        return {pod["spec"].get("nodeName") for pod in kube.list("pods", namespace)} == set(two_nodes)
+        return {pod["spec"].get("nodeName") for pod in model.pods(kube, "catfish", namespace)} == set(
+            two_nodes
+        )
 
     wait_for("a pod on each node", spread, seconds=30)

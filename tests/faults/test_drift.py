@@ -16,7 +16,7 @@ def running(kube, namespace):
     """Name and template hash of the pods that are to stay."""
     return {
         pod["metadata"]["name"]: pod["metadata"]["labels"][HASH]
-        for pod in kube.list("pods", namespace)
+        for pod in model.pods(kube, "catfish", namespace)
         if "deletionTimestamp" not in pod["metadata"]
     }
 
