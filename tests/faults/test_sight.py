@@ -38,7 +38,7 @@ def test_a_report_is_the_first_end_or_bad_wait_of_a_pod_of_v2():
         ([*OLD, pod(V2, ready=False, container=ended)], None),
         ([*OLD, pod(V2, ready=False, container=again)], None),
     )
-    assert (sight.reported, sight.struck) == (1.0, 2.0)
+    assert (sight.begun, sight.reported, sight.struck) == (0.0, 1.0, 2.0)
 
 
 def test_an_end_of_a_pod_of_v1_is_no_report():
