@@ -17,9 +17,9 @@ def test_what_a_command_says_is_shown_while_it_runs_though_it_writes_to_a_file(m
     monkeypatch.setattr(tools, "TELL_FIRST", 0.0)
     monkeypatch.setattr(tools, "TELL_EVERY", 0.1)
     stream = io.StringIO()
-    script = "import time; print('compiling'); time.sleep(1)"
+    script = "import time; print('compiling'); time.sleep(1); print('done')"
     running = tools.start(sys.executable, "-c", script, name="slow")
-    assert running.wait(Report(stream=stream)) == "compiling\n"
+    assert running.wait(Report(stream=stream)) == "compiling\ndone\n"
     assert "    compiling\n" in stream.getvalue()
 
 
