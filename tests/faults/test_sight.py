@@ -71,6 +71,10 @@ def test_a_pod_of_v2_after_that_is_another_try():
     assert sight.tried_again == 1
 
 
+def test_as_long_as_nothing_was_noticed_nothing_is_back():
+    assert looked((OLD, None)).back is None
+
+
 def test_without_whole_v1_it_is_not_back():
     assert looked(([pod(V1)], TOLD)).back is None
     assert looked(([*OLD, pod(V1)], TOLD)).back is None
