@@ -70,6 +70,10 @@ test-integration: prerequisites $(VENV)/.installed ## The operator against a rea
 test-e2e: prerequisites $(VENV)/.installed ## Both images on the whole local cluster (root, Linux)
 	$(BIN)/pytest -m e2e $(PYTEST_ARGS)
 
+.PHONY: test-e2e-namespaced
+test-e2e-namespaced: prerequisites $(VENV)/.installed ## The same with an operator that has rights in one namespace only
+	$(BIN)/pytest -m e2e --namespaced $(PYTEST_ARGS)
+
 .PHONY: test-drain
 test-drain: prerequisites $(VENV)/.installed ## kubectl drain under load; gives the local cluster a second node
 	$(LOCALCLUSTER) up --provider local --nodes 2

@@ -81,10 +81,17 @@ def test_going_back_uses_the_old_revision_again(applied):
     assert first == again != second
 
 
-def test_an_operator_killed_during_a_rollout_finishes_it_and_costs_no_request(kube, namespace, asked):
+def test_an_operator_killed_during_a_rollout_finishes_it_and_costs_no_request(
+    kube, installation, namespace, asked
+):
     with Load(asked, model.samples(), rate=RATE) as load:
         kube.patch("catfish", {"image": "catfish-server:v2"}, namespace)
-        kube.run("delete", "pods", "--all", "--namespace=catfish-system", "--grace-period=0", "--force")
+        operator = (
+            "--selector=app.kubernetes.io/name=catfish-operator",
+            "--namespace",
+            installation.namespace,
+        )
+        kube.run("delete", "pods", *operator, "--grace-period=0", "--force")
         model.settled(kube, "catfish", namespace)
         load.wait_until(lambda result: result.total >= 500, seconds=60)
     assert load.result().failures == {}, load.result().sentence()

@@ -7,10 +7,10 @@ import pytest
 
 from demo.kube import Kube
 from demo.report import Report
-from tests.e2e.conftest import ROOT, applied, gather, kube, namespace
+from tests.e2e.conftest import ROOT, applied, gather, installation, kube, namespace
 from tests.faults import world
 
-__all__ = ["applied", "kube", "namespace"]
+__all__ = ["applied", "installation", "kube", "namespace"]
 BUNDLES = ROOT / "build" / "faults"
 
 

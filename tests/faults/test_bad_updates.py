@@ -9,6 +9,9 @@ from tests.faults.campaign import Campaign, Lane
 from tests.faults.kinds import BY_NAME, FAULTY_STORE
 
 pytestmark = pytest.mark.e2e
+SIDE_BY_SIDE = pytest.mark.cluster_wide(
+    reason="bad updates are tried side by side, each in a namespace of its own"
+)
 RATE = 5.0
 SAMPLE = (
     (3, ("quota", "wrong checksum")),
@@ -33,6 +36,7 @@ def outcomes(broken_world, bundle):
     return {outcome.kind.name: outcome for _, outcome in campaign.run(wanted)}
 
 
+@SIDE_BY_SIDE
 @pytest.mark.parametrize("name", [name for _, names in SAMPLE for name in names])
 def test_a_bad_update_is_noticed_explained_and_undone_and_harms_nobody(outcomes, name):
     outcome = outcomes[name]
@@ -40,6 +44,7 @@ def test_a_bad_update_is_noticed_explained_and_undone_and_harms_nobody(outcomes,
     assert outcome.load.total > 50
 
 
+@SIDE_BY_SIDE
 def test_an_operator_killed_while_it_decides_ends_the_same_way(broken_world, bundle):
     kill = disruptions.when_reported(lambda: disruptions.kill_operator(broken_world))
     campaign = Campaign(
@@ -54,6 +59,7 @@ def test_an_operator_killed_while_it_decides_ends_the_same_way(broken_world, bun
     assert outcome.complaints(grace=OPERATOR_START_SECONDS) == [], (outcome.sight, outcome.load.sentence())
 
 
+@SIDE_BY_SIDE
 def test_an_api_server_that_is_away_leaves_v1_whole_and_the_update_is_undone_when_it_is_back(
     broken_world, bundle
 ):

@@ -138,9 +138,10 @@ def settled(body):
 
 
 class OperatorProcess:
-    """The operator, as `python -m catfish_operator`."""
+    """The operator, as `python -m catfish_operator`, or as another program of Python's that runs it."""
 
-    def __init__(self, plane, directory, *, user=OPERATOR, **environ):
+    def __init__(self, plane, directory, *, user=OPERATOR, program=("-m", "catfish_operator"), **environ):
+        self._command = [sys.executable, *program]
         self._log = Path(directory) / f"operator-{time.monotonic_ns()}.log"
         kubeconfig = plane.kubeconfig_for(user, groups=["system:serviceaccounts"])
         self._environ = {
@@ -157,8 +158,7 @@ class OperatorProcess:
     def start(self):
         """Starts it, and does not wait."""
         with self._log.open("ab") as log:
-            command = [sys.executable, "-m", "catfish_operator"]
-            self._process = subprocess.Popen(command, env=self._environ, stdout=log, stderr=log)
+            self._process = subprocess.Popen(self._command, env=self._environ, stdout=log, stderr=log)
         return self
 
     def wait_ready(self, *, seconds=30.0):
@@ -246,13 +246,15 @@ class Audit:
 
     def entries(self, stage="ResponseComplete"):
         """The operator's requests; a watch is `ResponseStarted` for as long as it lasts."""
-        with self._path.open("rb") as log:
-            log.seek(self._from)
-            lines = log.read().splitlines(keepends=True)
-        parsed = [json.loads(line) for line in lines if line.endswith(b"\n")]
+        parsed = (json.loads(line) for line in self._lines() if line.endswith(b"\n"))
         return [
             entry for entry in parsed if entry["user"]["username"] == self._user and entry["stage"] == stage
         ]
+
+    def _lines(self):
+        with self._path.open("rb") as log:
+            log.seek(self._from)
+            return log.read().splitlines(keepends=True)
 
     def writes(self, namespace=None):
         """Those that write (to a namespace), as `verb resource[/subresource] namespace/name`.

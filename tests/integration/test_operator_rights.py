@@ -7,7 +7,6 @@ import json
 import threading
 
 import pytest
-import yaml
 
 from tests.integration.kubelet import failing, kubelet, running
 from tests.integration.operator_process import (
@@ -15,41 +14,15 @@ from tests.integration.operator_process import (
     DEPLOYMENTS,
     MODELS,
     REVISIONS,
-    ROOT,
     SERVICES,
     Audit,
     model,
     settled,
     wait_for,
 )
+from tests.integration.rights import granted, used
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"
-
-
-def granted():
-    """The rights in manifests/base/rbac.yaml, as (group, resource, verb)."""
-    documents = yaml.safe_load_all((ROOT / "manifests" / "base" / "rbac.yaml").read_text())
-    rules = [rule for document in documents for rule in document.get("rules", [])]
-    return {
-        (group, resource, verb)
-        for rule in rules
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
-
-
-def used(audit):
-    """The rights that the operator's requests needed. An apply that makes an object needs two."""
-    found = set()
-    for entry in audit.entries() + audit.entries("ResponseStarted"):
-        ref = entry["objectRef"]
-        below = f"/{ref['subresource']}" if "subresource" in ref else ""
-        right = (ref.get("apiGroup", ""), ref["resource"] + below)
-        found.add((*right, entry["verb"]))
-        if entry["verb"] == "patch" and entry["responseStatus"].get("code") == 201:
-            found.add((*right, "create"))
-    return found
 
 
 class House:
