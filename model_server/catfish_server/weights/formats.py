@@ -27,7 +27,7 @@ CODE = frozenset({Format.TORCHSCRIPT, Format.EXPORTED})
 """Programs that can do anything to the process that loads them: torch unpickles and evaluates parts of them."""
 
 NAMES = {
-    Format.STATE_DICT: "a file of torch.save",
+    Format.STATE_DICT: "an archive or pickle of torch",
     Format.SAFETENSORS: "a safetensors file",
     Format.TORCHSCRIPT: "a TorchScript archive",
     Format.EXPORTED: "an archive of torch.export",

@@ -68,7 +68,7 @@ def test_a_format_that_suits_the_architecture_is_taken(found, architecture):
         (
             Format.STATE_DICT,
             "onnx",
-            "is a file of torch.save, and spec.model.architecture says that it is an ONNX",
+            "is an archive or pickle of torch, and spec.model.architecture says that it is an ONNX",
         ),
         (Format.EXPORTED, "torchscript", "is an archive of torch.export, and spec.model.architecture says"),
     ],
