@@ -83,6 +83,10 @@ test-drain: prerequisites $(VENV)/.installed ## kubectl drain under load; gives 
 test: prerequisites $(VENV)/.installed ## All tests that this machine can run; installs what they need
 	$(BIN)/pytest $(PYTEST_ARGS)
 
+.PHONY: mutants
+mutants: $(VENV)/.installed ## Bugs put into a copy of the operator, one by one: which test notices each
+	$(BIN)/python -m tests.mutants
+
 .PHONY: venv
 venv: $(VENV)/.installed ## The virtual environment of the tests, linked as .venv
 	ln -sfn $(VENV) .venv
