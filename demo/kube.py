@@ -72,8 +72,16 @@ class Kube:
             json.loads(self.run("get", kinds, "--namespace", namespace, "--output", "json", *chosen))["items"]
         )
 
-    def patch(self, name: str, spec: Mapping[str, Any], namespace: str = "default") -> None:
-        """Merge these fields into the spec of a model."""
+    def patch(
+        self,
+        name: str,
+        spec: Mapping[str, Any],
+        namespace: str = "default",
+        *,
+        annotations: Mapping[str, str] | None = None,
+    ) -> None:
+        """Merge these fields into the spec of a model, and these annotations into its metadata."""
+        change: Json = {"spec": spec} | ({"metadata": {"annotations": annotations}} if annotations else {})
         self.run(
             "patch",
             "cfm",
@@ -81,7 +89,7 @@ class Kube:
             "--namespace",
             namespace,
             "--type=merge",
-            f"--patch={json.dumps({'spec': spec})}",
+            f"--patch={json.dumps(change)}",
         )
 
 

@@ -84,7 +84,8 @@ def _undone(report: Report, kube: Kube, address: str, *, title: str, spec: Json,
         with Load(address, model.samples(), rate=RATE) as load:
             load.wait_until(lambda seen: seen.total >= LEAST_BEFORE, seconds=60)
             began = time.monotonic()
-            kube.patch(model.NAME, spec)
+            # What has failed is not tried again; a second demo asks for it, as `kubectl catfish retry` does.
+            kube.patch(model.NAME, spec, annotations={"catfish.dev/retry": str(time.time_ns())})
             found = model.rolled_back(kube, model.NAME, reason)
             took = time.monotonic() - began
             so_far = load.result().total

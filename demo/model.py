@@ -109,8 +109,8 @@ def rolled_back(
         if found is None or condition(found, "UpToDate").get("reason") != "RolledBack":
             return None
         stalled = condition(found, "Stalled")
-        serving = [each["name"] for each in found["status"].get("servingRevisions", [])]
-        alone = serving == [found["status"].get("stableRevision")]
+        serving = {each["name"] for each in found["status"].get("servingRevisions", [])}
+        alone = serving == {found["status"].get("stableRevision")}
         return found if (stalled.get("status"), stalled.get("reason")) == ("True", reason) and alone else None
 
     return _waited(kube, name, namespace, f"to be rolled back ({reason})", look, seconds=seconds)

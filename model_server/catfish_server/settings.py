@@ -28,9 +28,10 @@ class Settings:
         location: of the weights: a path, `file://`, `http(s)://` or `s3://`. `CATFISH_MODEL_LOCATION`.
         sha256: of the weights, 64 lowercase hex digits; None: not checked. `CATFISH_MODEL_SHA256`.
         weights_endpoint: of an S3-compatible store; None: Amazon's. `CATFISH_WEIGHTS_ENDPOINT`.
-        architecture: a torchvision classifier by name, or `cnnnet`. `CATFISH_ARCHITECTURE`.
+        architecture: a torchvision classifier by name, `cnnnet`, or the format of a file that is a whole model:
+            `torchscript`, `exported`, `onnx`. `CATFISH_ARCHITECTURE`.
         head_hidden: width of the head's hidden layer; None: read off the weights. `CATFISH_HEAD_HIDDEN`.
-        classes: names in the order of the outputs, at least two. `CATFISH_CLASSES`.
+        classes: names in the order of the outputs; empty: as the weights name them. `CATFISH_CLASSES`.
         image_size: height and width in pixels of the model's input. `CATFISH_IMAGE_SIZE`.
         mean: of R, G and B in 0..1. `CATFISH_IMAGE_MEAN`.
         std: of R, G and B in 0..1. `CATFISH_IMAGE_STD`.
@@ -52,7 +53,7 @@ class Settings:
     """
 
     location: str
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] = ()
     host: str = "0.0.0.0"  # noqa: S104 (a container is reached from outside only this way)
     port: int = 5000
     admin_port: int = 5002
@@ -182,7 +183,6 @@ VARIABLES: tuple[Variable, ...] = (
         parse=readers.classes,
         field="spec.model.classes",
         flag="--classes",
-        required=True,
     ),
     Variable(
         name="CATFISH_IMAGE_SIZE",

@@ -1,26 +1,21 @@
-"""From settings to a server that answers: probes, fetch, load, warm up, verify, serve; or to the reason why not."""
+"""From settings to a server that answers, or to the reason why there is none."""
 
 import json
 import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from catfish_server import settings as configuration
-from catfish_server.errors import InvalidSpec, NonFiniteWeights, StartupFailure
-from catfish_server.lifecycle import Lifecycle, Stage, Weights
+from catfish_server.errors import StartupFailure
+from catfish_server.lifecycle import Lifecycle
 from catfish_server.settings import Settings
+from catfish_server.weights import formats
 from catfish_server.weights.sandbox import Sandbox
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from catfish_server.inference.classifier import Classifier
 
 logger = logging.getLogger(__name__)
 
@@ -57,121 +52,22 @@ def serve(settings: Settings, env: Mapping[str, str]) -> None:
         StartupFailure: it cannot start with them.
     """
     # Before the first thread; nothing on this path has imported torch yet.
-    sandbox = Sandbox(likely=not settings.location.endswith(".safetensors"))
+    pickle = settings.architecture not in formats.PROGRAMS and not settings.location.endswith(".safetensors")
+    sandbox = Sandbox(likely=pickle)
     try:
         from catfish_server.web.server import Server  # noqa: PLC0415 (after the fork: it may start threads)
 
         lifecycle = Lifecycle()
         server = Server(settings, lifecycle)
         server.start_admin()
-        classifier = _classifier(settings, env, lifecycle=lifecycle, sandbox=sandbox)
+
+        # torch takes seconds to import, and the probes are answered meanwhile.
+        from catfish_server.inference import build  # noqa: PLC0415
+
+        classifier = build.classifier(settings, env, lifecycle=lifecycle, sandbox=sandbox)
     finally:
         sandbox.close()
     server.run(classifier)
-
-
-def _classifier(
-    settings: Settings, env: Mapping[str, str], *, lifecycle: Lifecycle, sandbox: Sandbox
-) -> "Classifier":
-    """The model of the settings: loaded, warm, and right about the golden images."""
-    # torch takes seconds to import, and the probes are answered meanwhile.
-    from catfish_server.inference.classifier import Classifier  # noqa: PLC0415
-    from catfish_server.models import registry  # noqa: PLC0415
-
-    weights = _weights(settings, env, lifecycle=lifecycle, sandbox=sandbox)
-    module = registry.build(
-        settings.architecture,
-        weights,
-        classes=settings.classes,
-        image_size=settings.image_size,
-        head_hidden=settings.head_hidden,
-    )
-    lifecycle.enter(Stage.WARMING)
-    classifier = Classifier(
-        module,
-        settings.classes,
-        image_size=settings.image_size,
-        mean=settings.mean,
-        std=settings.std,
-        unknown_threshold=settings.unknown_threshold,
-        threads=settings.threads,
-        timeout_seconds=settings.request_timeout_seconds,
-    )
-    _warm_up(classifier, settings)
-    _verify(classifier, settings, lifecycle)
-    return classifier
-
-
-def _weights(
-    settings: Settings, env: Mapping[str, str], *, lifecycle: Lifecycle, sandbox: Sandbox
-) -> "dict[str, Tensor]":
-    """The weights of the settings, fetched and checked."""
-    from catfish_server.weights import fetch, load, location  # noqa: PLC0415 - see `_classifier`
-
-    began = time.monotonic()
-    where = location.parse(settings.location)
-    directory = fetch.private_directory(settings.cache_dir)
-    fetched = fetch.fetch(
-        where,
-        directory=directory,
-        sha256=settings.sha256,
-        endpoint=settings.weights_endpoint,
-        env=env,
-        progress=lifecycle.progress,
-    )
-    try:
-        kind = load.identify(fetched.path, location=where)
-        seconds = time.monotonic() - began
-        lifecycle.fetched(
-            Weights(sha256=fetched.sha256, size=fetched.size, format=kind, download_seconds=seconds)
-        )
-        lifecycle.enter(Stage.LOADING)
-        logger.info("Loading %s (%d bytes, sha256 %s).", where.shown, fetched.size, fetched.sha256)
-        return load.load(
-            fetched,
-            kind=kind,
-            location=where,
-            directory=directory,
-            sandbox=sandbox,
-            heartbeat=lambda: lifecycle.progress(0),
-        )
-    finally:
-        fetched.discard()
-
-
-def _warm_up(classifier: "Classifier", settings: Settings) -> None:
-    """Asks the classifier once, so that the first caller does not pay for what happens only once."""
-    from catfish_server.inference.classifier import NonFiniteOutput  # noqa: PLC0415 - see `_classifier`
-
-    try:
-        classifier.warm_up()
-    except NonFiniteOutput as error:
-        raise NonFiniteWeights(
-            "spec.weights.url: the model answers a grey image with NaN or infinity"
-        ) from error
-    except (RuntimeError, AssertionError, ValueError) as error:
-        raise InvalidSpec(
-            f"spec.model.imageSize: {settings.architecture} takes no images of {settings.image_size} pixels"
-        ) from error
-
-
-def _verify(classifier: "Classifier", settings: Settings, lifecycle: Lifecycle) -> None:
-    """Asks the classifier for the golden images, where the settings name some."""
-    from catfish_server.inference import verification  # noqa: PLC0415 - see `_classifier`
-
-    if not settings.verification_samples:
-        return
-    lifecycle.enter(Stage.VERIFYING)
-    score = verification.verify(
-        classifier,
-        settings.verification_samples,
-        directory=settings.verification_dir,
-        min_accuracy=settings.verification_min_accuracy,
-        max_pixels=settings.max_pixels,
-        progress=lifecycle.progress,
-    )
-    lifecycle.verified(score)
-    logger.info("%d of %d golden images were answered right.", score.right, score.total)
 
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -12,6 +12,9 @@ from catfish_operator.resources import record
 SHOWN = 10
 """How many failed revisions and how much history the status shows; all of it is on the ControllerRevisions."""
 
+SERVING = 64
+"""How many kinds of serving pods the CRD lets the status tell apart."""
+
 
 def account(plan: Plan, observed: Observed, *, serving: list[Json]) -> Json:
     """The fields; one that has nothing to tell is empty or None."""
@@ -53,7 +56,7 @@ def _serving(plan: Plan, observed: Observed, *, serving: list[Json]) -> list[Jso
     for (name, image, image_id, sha256), number in sorted(kinds.items()):
         item = {"name": name, "image": image, "imageID": image_id, "weightsSHA256": sha256}
         items.append({key: value for key, value in item.items() if value} | {"pods": number})
-    return items
+    return items[:SERVING]
 
 
 def _image(pod: Json) -> tuple[str, str]:
@@ -78,12 +81,8 @@ def _rollout(target: Entry | None, *, paused: bool) -> Json | None:
     if target is None or target.record.started_at is None:
         return None
     told = target.record
-    found = {
-        "startedAt": told.started_at,
-        "finishedAt": told.finished_at,
-        "result": "Paused" if paused else told.result,
-    }
-    return {key: value for key, value in found.items() if value}
+    found = record.rollout(told) | ({"result": "Paused"} if paused else {})
+    return {key: found[key] for key in ("startedAt", "finishedAt", "result") if key in found}
 
 
 def _failure(entry: Entry) -> Json:

@@ -10,15 +10,16 @@ from demo.report import DemoFailure, Report
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path):
     monkeypatch.setenv("CATFISH_CACHE", str(tmp_path))
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
 
 
 def test_what_a_command_says_is_shown_while_it_runs_though_it_writes_to_a_file(monkeypatch):
     monkeypatch.setattr(tools, "TELL_FIRST", 0.0)
     monkeypatch.setattr(tools, "TELL_EVERY", 0.1)
     stream = io.StringIO()
-    script = "import sys; print('compiling'); sys.stdin.read()"
-    running = tools.start(sys.executable, "-c", f"{script}; import time; time.sleep(1)", name="slow")
-    assert running.wait(Report(stream=stream)) == "compiling\n"
+    script = "import time; print('compiling'); time.sleep(1); print('done')"
+    running = tools.start(sys.executable, "-c", script, name="slow")
+    assert running.wait(Report(stream=stream)) == "compiling\ndone\n"
     assert "    compiling\n" in stream.getvalue()
 
 

@@ -23,11 +23,14 @@ QUIET_SECONDS = 10.0
 
 PLAIN_SECONDS = 90.0
 LEAST_BEFORE = 30
-SERVING_RATE = 10.0
+SERVING_RATE = 20.0
 """Requests a second to each pod, where the errors of the new one must make a hundred within the canary's time."""
 
-START_SECONDS = 45.0
+START_SECONDS = 120.0
 """That pods may take to start on a machine that is busy with others."""
+
+LATE_SECONDS = 60.0
+"""Beyond what is allowed, from the moment on that the failure is known: a late rollback is measured too."""
 
 EVENTS = "/api/v1/namespaces/{}/events"
 UNREACHABLE = (OSError, http.client.HTTPException, AssertionError)
@@ -62,10 +65,7 @@ def attempt(
         for moment in _looks(system, kind, seen, api=api):
             seen = moment.sight
             disturb(moment)
-    says = "" if seen.reason else system.says()
-    leaked = world.SECRET in json.dumps(api.ok("GET", EVENTS.format(system.namespace)))
-    if isinstance(system, systems.Catfish):
-        leaked = leaked or world.SECRET in json.dumps(system.body())
+    says, leaked = wait_for("the API server", lambda: _told(system, api), seconds=120)
     return Outcome(system=system.name, kind=kind, sight=seen, load=load.result(), leaked=leaked, says=says)
 
 
@@ -82,20 +82,26 @@ def _looks(system: System, kind: Kind, seen: Sight, *, api: Api) -> Iterator[Mom
             until += EVERY
         else:
             seen = seen.look(time.monotonic() - started, pods, failure=failure)
+            if seen.noticed is not None and system.name != "plain":
+                until = min(until, seen.noticed + BACK_SECONDS[kind.patience] + LATE_SECONDS)
         yield Moment(at=at, sight=seen)
         threading.Event().wait(EVERY)
         at = time.monotonic() - started
 
 
+def _told(system: System, api: Api) -> tuple[str, bool] | None:
+    """The word of the status, and whether the secret is in what anybody may read; None: nobody answers."""
+    try:
+        public = [api.ok("GET", EVENTS.format(system.namespace)), system.body()]
+        return system.says(), world.SECRET in json.dumps(public)
+    except UNREACHABLE:
+        return None
+
+
 def give_up_seconds(kind: Kind) -> float:
-    """How long a rollback is waited for: longer than is allowed, so that a late one is measured too."""
-    worst = {"none": 0.0, "after ready": 30.0 + CANARY, "strikes": 30.0, "deadline": 0.0}[kind.patience]
-    return (
-        START_SECONDS
-        + worst
-        + BACK_SECONDS[kind.patience]
-        + (DEADLINE / 2 if kind.patience == "deadline" else 0)
-    )
+    """How long it is waited for anybody to notice."""
+    watched = {"none": 0.0, "after ready": 30.0 + CANARY, "strikes": 30.0, "deadline": DEADLINE / 2}
+    return START_SECONDS + watched[kind.patience] + BACK_SECONDS[kind.patience]
 
 
 def _hash(pods: list[dict]) -> str:

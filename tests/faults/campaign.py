@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from demo.kube import Kube
+from demo.kube import Kube, wait_for
 from tests.faults import systems
 from tests.faults.attempt import Disturb, attempt
 from tests.faults.kinds import BACK_SECONDS, Kind
@@ -102,5 +102,10 @@ class Campaign:
             self.suspicious(lane.namespace)
             raise
         finally:
-            self.kube.run("delete", "namespace", lane.namespace, "--wait=false", "--ignore-not-found")
+            self._delete(lane.namespace)
         return found
+
+    def _delete(self, namespace: str) -> None:
+        """The API server may still be away."""
+        command = ("delete", "namespace", namespace, "--wait=false", "--ignore-not-found")
+        wait_for("the namespace to be deleted", lambda: self.kube.run(*command) is not None, seconds=120)

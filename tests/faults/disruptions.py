@@ -10,9 +10,6 @@ from localcluster import cluster
 from localcluster.errors import LocalClusterError
 from tests.faults.attempt import Disturb, Moment
 
-ONWARD_SECONDS = 3.0
-"""After the change the new pod exists, and the operator has begun to watch it."""
-
 
 def kill_operator(kube: Kube) -> None:
     """SIGKILL; its pod is removed too, for a kubelet would wait longer before each further start."""
@@ -43,7 +40,7 @@ def when_reported(act: Callable[[], None]) -> Disturb:
 
 
 class ApiServerAway:
-    """Stops the local cluster's API server once, some seconds after the first change, for so long.
+    """Stops the local cluster's API server once, as soon as a pod of a bad v2 is there, for so long.
 
     Shared by all that are tried at the same time: there is one API server.
     """
@@ -56,7 +53,7 @@ class ApiServerAway:
     def __call__(self, moment: Moment) -> None:
         """Called at each look."""
         with self._lock:
-            if self._thread is None and moment.at > ONWARD_SECONDS:
+            if self._thread is None and moment.sight.begun is not None:
                 self._thread = threading.Thread(target=self._be_away)
                 self._thread.start()
 

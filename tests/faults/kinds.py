@@ -92,7 +92,7 @@ KINDS = (
         released=True,
     ),
     _kind("never ready", _faulty("never-ready"), "ProgressDeadlineExceeded", "deadline"),
-    _kind("ready then 5xx", _faulty("ready-then-5xx:3"), "CanaryErrorRate", "after ready", serves=True),
+    _kind("ready then 5xx", _faulty("ready-then-5xx:1"), "CanaryErrorRate", "after ready", serves=True),
     _kind("slow beyond deadline", _faulty("slow-start:600"), "ProgressDeadlineExceeded", "deadline"),
     _kind("out of memory", _faulty("out-of-memory", **_SMALL), "OutOfMemory", "strikes"),
     _kind("weights 404", _stored("no-such.pt"), "WeightsNotFound", "none"),

@@ -29,6 +29,7 @@ class Sight:
         replicas: that are wanted.
         least_v1: the fewest Ready pods of v1 at any look.
         least_ready: the fewest Ready pods of both.
+        begun: when a pod of v2 was first there.
         reported: when a pod of v2 first showed that something is wrong with it.
         struck: when it did so for the second time.
         noticed: when the status first told of a failure.
@@ -42,6 +43,7 @@ class Sight:
     replicas: int
     least_v1: int = 10**6
     least_ready: int = 10**6
+    begun: float | None = None
     reported: float | None = None
     struck: float | None = None
     noticed: float | None = None
@@ -70,6 +72,7 @@ class Sight:
             self,
             least_v1=min(self.least_v1, v1_ready),
             least_ready=min(self.least_ready, len(ready)),
+            begun=self._first(self.begun, at, bool(fresh)),
             reported=self._first(self.reported, at, any(_reports(pod) for pod in fresh)),
             struck=self._first(self.struck, at, any(_struck(pod) for pod in fresh)),
             noticed=noticed,

@@ -41,6 +41,9 @@ class System(Protocol):
     def says(self) -> str:
         """The one word that its status has for how it is."""
 
+    def body(self) -> Json:
+        """The object that was changed, and its status."""
+
     def restore(self) -> None:
         """Asks for v1 again and waits until that is whole."""
 
@@ -181,11 +184,12 @@ class Plain:
         rendered = deployment.template(CatfishModel.from_body(body), revision="plain")
         return rendered | {"metadata": {"labels": {"app": NAME}}}
 
-    def _body(self) -> Json:
+    def body(self) -> Json:
+        """The Deployment."""
         return dict(self._api.ok("GET", self._path))
 
     def _condition(self, kind: str) -> Json:
-        conditions = (self._body().get("status") or {}).get("conditions") or []
+        conditions = (self.body().get("status") or {}).get("conditions") or []
         return next((dict(found) for found in conditions if found["type"] == kind), {})
 
     def _address(self) -> str | None:
@@ -195,7 +199,7 @@ class Plain:
 
     def _whole(self) -> None:
         def look() -> bool:
-            body = self._body()
+            body = self.body()
             status = body.get("status") or {}
             numbers = [status.get(name) for name in ("replicas", "updatedReplicas", "availableReplicas")]
             return (

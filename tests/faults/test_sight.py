@@ -38,7 +38,7 @@ def test_a_report_is_the_first_end_or_bad_wait_of_a_pod_of_v2():
         ([*OLD, pod(V2, ready=False, container=ended)], None),
         ([*OLD, pod(V2, ready=False, container=again)], None),
     )
-    assert (sight.reported, sight.struck) == (1.0, 2.0)
+    assert (sight.begun, sight.reported, sight.struck) == (0.0, 1.0, 2.0)
 
 
 def test_an_end_of_a_pod_of_v1_is_no_report():
@@ -69,6 +69,10 @@ def test_a_pod_of_v2_after_that_is_another_try():
     sight = looked((OLD, TOLD), ([*OLD, pod(V2, ready=False)], TOLD))
     assert sight.back is None
     assert sight.tried_again == 1
+
+
+def test_as_long_as_nothing_was_noticed_nothing_is_back():
+    assert looked((OLD, None)).back is None
 
 
 def test_without_whole_v1_it_is_not_back():

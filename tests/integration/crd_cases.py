@@ -86,12 +86,15 @@ WEIGHTS = [
     *names("weights.credentialsSecretRef.name"),
 ]
 
+CODE = {"model": {"architecture": "exported", "classes": ["cat", "fish"]}}
+DIGESTED = {"url": URL + "a.pt2", "sha256": "0" * 64}
 MODEL = [
     ("model", SMALLEST["model"], {"classes": ["a", "b"]}, "architecture: Required"),
-    ("model", SMALLEST["model"], {"architecture": "cnnnet"}, "classes: Required"),
     ("model.architecture", "a", ""),
     ("model.architecture", "a" * 64, "a" * 65),
     ("model.architecture", "mobilenet_v3_small", "ResNet"),
+    ("model", {"architecture": "onnx"}, {"architecture": "torchscript"}, "weights.sha256: Required"),
+    ("", {**CODE, "weights": DIGESTED}, CODE, "whose files are code"),
     ("model.head", {"hidden": 1}, {}, "hidden: Required"),
     *numbers("model.head.hidden", 1, 1_000_000),
     ("model.classes", ["a", "b"], ["a"]),

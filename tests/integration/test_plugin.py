@@ -12,6 +12,7 @@ import yaml
 
 from catfish_operator.model import CatfishModel
 from catfish_operator.resources import revision
+from catfish_operator.resources.record import Record
 from tests.integration.operator_process import MODELS, REVISIONS, ROOT, model
 
 V1 = {"image": "catfish-server:v1", "prediction": {"unknownThreshold": 0.6}}
@@ -40,7 +41,7 @@ class Pets:
         parsed = CatfishModel.from_body(body)
         data = revision.data(parsed, {"metadata": {}, "spec": {}})
         name = revision.name(parsed)
-        item = revision.revision(parsed, name=name, number=number, data=data)
+        item = revision.revision(parsed, name=name, number=number, data=data, kept=Record())
         item["metadata"]["labels"] |= {"catfish.dev/verdict": verdict} if verdict else {}
         item["metadata"]["annotations"] = {
             f"catfish.dev/{key}": json.dumps(value) for key, value in annotations.items()

@@ -9,6 +9,8 @@ import pytest
 
 from localcluster import build
 from tests.operator.plugin.statuses import MODELS, named
+from tests.operator.rollouts.scenes import first, updated
+from tests.operator.test_rollout import container, ended, report
 from tests.operator.world import World, body
 
 pytestmark = pytest.mark.integration  # compiles a Go module, once
@@ -26,9 +28,8 @@ SAYS = {
     "first stalled": "Failed",
     "paused": "Current",
     "deleted": "Terminating",
-    # What cannot be had from it. Without a status it takes every object of a kind that it does not know for done
-    "unseen": "Current",
-    # and a Ready that is False for something that will come.
+    "unseen": "InProgress",
+    # What cannot be had from it: it takes a Ready that is False for something that will come.
     "scaled to zero": "InProgress",
 }
 
@@ -76,18 +77,32 @@ def test_a_status_that_speaks_of_an_earlier_spec_is_never_current(kstatus):
         assert kstatus(model)[0] == "InProgress"
 
 
-def test_the_operators_own_status_is_told_from_the_creation_to_a_failure(kstatus):
-    world, told = World(body()), []
+def test_the_operators_own_status_is_told_from_the_creation_to_a_rollback(kstatus):
+    world, told = World(body(replicas=3)), {}
 
-    def look():
+    def look(state):
         item = copy.deepcopy(world.model) | {"status": world.status()}
-        told.append(kstatus(item)[0])
+        told[state] = kstatus(item)[0]
 
-    look()
+    look("created")
     world.settle()
-    look()
+    look("rolling out")
     world.roll_out()
-    look()
-    world.change(rollout={"minReadySeconds": -1})
-    look()
-    assert told == ["InProgress", "InProgress", "Current", "Failed"]
+    world.settle()
+    look("baking")
+    world.prove()
+    look("proven")
+    world = updated()
+    look("canary")
+    bad = container(ended(report()))
+    first(world, ready=False, containerStatuses=[bad])
+    world.settle()
+    look("rolled back")
+    assert told == {
+        "created": "InProgress",
+        "rolling out": "InProgress",
+        "baking": "InProgress",
+        "proven": "Current",
+        "canary": "InProgress",
+        "rolled back": "Failed",
+    }

@@ -101,6 +101,14 @@ def free_ports():
         return one.getsockname()[1], other.getsockname()[1]
 
 
+@pytest.fixture(scope="session")
+def files(tmp_path_factory):
+    """One small network in every format that holds a whole model."""
+    from tests.model_server import whole_models
+
+    return whole_models.save_all(tmp_path_factory.mktemp("programs"))
+
+
 @pytest.fixture
 def serving_files():
     """A function that serves the folder of a file over HTTP, and returns the file's URL."""

@@ -8,11 +8,11 @@ from typing import Protocol
 
 import torch
 from PIL import Image
-from torch import nn
 
 from catfish_server.images.decode import decode
 from catfish_server.inference.engine import Engine
 from catfish_server.inference.preprocess import preprocess, resized_side
+from catfish_server.models.model import Model
 
 UNKNOWN = "unknown"
 """The answer when no class reaches the threshold."""
@@ -66,7 +66,7 @@ class Classifier:
     """Answers for images with a model on its own inference threads.
 
     Args:
-        module: in eval mode; takes (n, 3, image_size, image_size), answers (n, len(classes)) logits.
+        model: takes (n, 3, image_size, image_size), answers (n, len(classes)) logits.
         classes: in the order of the outputs.
         image_size: height and width in pixels.
         mean: of the channels, for values in 0..1.
@@ -78,7 +78,7 @@ class Classifier:
 
     def __init__(
         self,
-        module: nn.Module,
+        model: Model,
         classes: Sequence[str],
         *,
         image_size: int,
@@ -88,7 +88,6 @@ class Classifier:
         threads: int,
         timeout_seconds: float = 30.0,
     ) -> None:
-        self._module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # unknown to it
         self._classes = tuple(classes)
         self._image_size = image_size
         self._mean = tuple(mean)
@@ -96,7 +95,7 @@ class Classifier:
         self._unknown_threshold = unknown_threshold
         self._threads = threads
         self._timeout_seconds = timeout_seconds
-        self.engine = Engine(self._module, threads=threads)
+        self.engine = Engine(model, threads=threads)
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ class Fetched:
         temporary: whether it is a download that nobody will need again once it is loaded.
         sha256: of its bytes.
         size: in bytes.
+        vouched: whether the digest is the one that the spec names.
         version: of a file that others may write to, as it was when it was hashed; None for one of our own.
     """
 
@@ -42,6 +43,7 @@ class Fetched:
     temporary: bool
     sha256: str
     size: int
+    vouched: bool
     version: Version | None = None
 
     def discard(self) -> None:
@@ -85,7 +87,8 @@ def fetch(
     """
     with _failures(location):
         if sha256 and _digest_of(kept := directory / sha256, progress) == sha256:
-            return Fetched(path=kept, temporary=False, sha256=sha256, size=kept.stat().st_size)
+            size = kept.stat().st_size
+            return Fetched(path=kept, temporary=False, sha256=sha256, size=size, vouched=True)
         if location.kind == "file" and not sha256:
             return _in_place(location, progress)
         with _part(directory) as part:
@@ -104,8 +107,9 @@ def fetch(
                 raise ChecksumMismatch(
                     f"spec.weights.sha256: the bytes of {location.shown} hash to {found}, not to {sha256}"
                 )
-            path = part.keep(sha256)
-            return Fetched(path=path, temporary=not sha256, sha256=found, size=path.stat().st_size)
+            path, vouched = part.keep(sha256), sha256 is not None
+            size = path.stat().st_size
+            return Fetched(path=path, temporary=not vouched, sha256=found, size=size, vouched=vouched)
 
 
 def private_directory(parent: Path) -> Path:
@@ -177,7 +181,12 @@ def _in_place(location: Location, progress: Progress) -> Fetched:
         facts = os.fstat(source.fileno())
         found = _hash(source, progress)
     return Fetched(
-        path=location.path, temporary=False, sha256=found, size=facts.st_size, version=_version(facts)
+        path=location.path,
+        temporary=False,
+        sha256=found,
+        size=facts.st_size,
+        vouched=False,
+        version=_version(facts),
     )
 
 

@@ -4,53 +4,46 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 
 from catfish_server.errors import StartupFailure, UnsafeWeights, UnsupportedFormat, WeightsUnreachable
-from catfish_server.weights import statedict
+from catfish_server.weights import formats, statedict
 from catfish_server.weights.fetch import Fetched
+from catfish_server.weights.formats import Format
 from catfish_server.weights.location import Location
 from catfish_server.weights.sandbox import Sandbox
 
 MAX_HEADER_BYTES = 1024 * 1024
 """Of a safetensors file; the header of a model with 1,000 tensors has 100 KiB."""
 
-STATE_DICT = "state_dict"
-SAFETENSORS = "safetensors"
 
-PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-"""A zip of torch.save, or the bare pickles that it wrote before 1.6 (pickle protocols 2 and up)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateDict:
+    """What a file of weights holds.
 
-STRANGERS: tuple[tuple[bytes, str], ...] = (
-    (b"<", "is a web page or XML, not weights; is the address that of the file itself?"),
-    (b"version https://git-lfs", "is a Git LFS pointer, not the file that it stands for; run git lfs pull"),
-    (b"\x1f\x8b", "is compressed with gzip; unpack it first"),
-    (b"\x28\xb5\x2f\xfd", "is compressed with zstd; unpack it first"),
-    (b"BZh", "is compressed with bzip2; unpack it first"),
-    (b"\x89HDF", "is an HDF5 file (Keras), not PyTorch weights"),
-    (b"GGUF", "is a GGUF file, not PyTorch weights"),
-    (b"\x93NUMPY", "is a NumPy array, not PyTorch weights"),
-    (b"\xff\xd8\xff", "is a JPEG image, not weights"),
-    (b"\x89PNG", "is a PNG image, not weights"),
-)
-"""First bytes of what people link to by mistake."""
+    Attributes:
+        tensors: by name, dense and finite, floating ones as float32, each in memory of its own.
+        classes: that the file names in its metadata, as text; None where it names none.
+    """
+
+    tensors: dict[str, torch.Tensor]
+    classes: str | None
 
 
 def load(
     fetched: Fetched,
     *,
-    kind: str,
+    kind: Format,
     location: Location,
     directory: Path,
     sandbox: Sandbox,
     heartbeat: Callable[[], None],
-) -> dict[str, torch.Tensor]:
-    """The weights by name: dense, finite, floating ones as float32.
-
-    The tensors have memory of their own, so the file may go afterwards.
+) -> StateDict:
+    """The weights in a file, which may go afterwards.
 
     Args:
         fetched: the local file.
@@ -63,32 +56,34 @@ def load(
     Raises:
         StartupFailure: the file holds no weights that can be used.
     """
-    with _failures(location), ExitStack() as leaving:
+    with failures(location), ExitStack() as leaving:
         leaving.callback(sandbox.close)
         path = fetched.path
-        if kind == STATE_DICT:
+        if kind is Format.STATE_DICT:
             handover = Path(leaving.enter_context(tempfile.TemporaryDirectory(dir=directory))) / "weights"
             sandbox.convert(path, handover, heartbeat=heartbeat)
             path = handover
-        tensors = _safetensors(path, heartbeat)
+        found = _safetensors(path, heartbeat)
         if fetched.changed():
             raise WeightsUnreachable("was written to while it was being loaded")
-        return tensors
+        return found
 
 
-def identify(path: Path, *, location: Location) -> str:
-    """The format of a file, by its first bytes: `state_dict` or `safetensors`.
+def identify(fetched: Fetched, *, location: Location, architecture: str) -> Format:
+    """The format of a file, which is one for the architecture of the spec.
 
     Raises:
-        UnsupportedFormat: it is neither.
+        UnsupportedFormat: it is not.
         WeightsUnreachable: it cannot be read.
     """
-    with _failures(location):
-        return _format(path)
+    with failures(location):
+        kind = formats.identify(fetched.path, vouched=fetched.vouched)
+        formats.check(kind, architecture)
+        return kind
 
 
 @contextmanager
-def _failures(location: Location) -> Iterator[None]:
+def failures(location: Location) -> Iterator[None]:
     """Says of what goes wrong where the file came from."""
     try:
         yield
@@ -98,23 +93,7 @@ def _failures(location: Location) -> Iterator[None]:
         raise WeightsUnreachable(location.says(f"cannot be read: {error.strerror}")) from error
 
 
-def _format(path: Path) -> str:
-    with path.open("rb") as file:
-        head = file.read(512)
-    if not head:
-        raise UnsupportedFormat("is empty")
-    if head.startswith(PICKLES):
-        return STATE_DICT
-    if head[8:9] == b"{":
-        return SAFETENSORS
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    for magic, sentence in STRANGERS:
-        if text.startswith(magic):
-            raise UnsupportedFormat(sentence)
-    raise UnsupportedFormat("is neither a file of torch.save nor safetensors")
-
-
-def _safetensors(path: Path, heartbeat: Callable[[], None]) -> dict[str, torch.Tensor]:
+def _safetensors(path: Path, heartbeat: Callable[[], None]) -> StateDict:
     with path.open("rb") as file:
         header = int.from_bytes(file.read(8), "little")
     if header > MAX_HEADER_BYTES:
@@ -122,9 +101,11 @@ def _safetensors(path: Path, heartbeat: Callable[[], None]) -> dict[str, torch.T
     tensors: dict[str, torch.Tensor] = {}
     try:
         with safe_open(path, framework="pt") as opened:
+            metadata = opened.metadata() or {}
             for key in opened.keys():  # noqa: SIM118 (it is no mapping)
                 tensors[key] = statedict.float32(key, opened.get_tensor(key))
                 heartbeat()
     except (SafetensorError, json.JSONDecodeError) as error:
         raise UnsupportedFormat("is a damaged safetensors file, or one that is cut short") from error
-    return statedict.without_prefix(statedict.unwrap(tensors))
+    unwrapped = statedict.without_prefix(statedict.unwrap(tensors))
+    return StateDict(tensors=unwrapped, classes=metadata.get("classes") or None)

@@ -62,7 +62,13 @@ def float32(key: str, value: torch.Tensor) -> torch.Tensor:
     if not value.is_floating_point():
         return value.clone()
     converted = value.to(torch.float32, copy=True)
-    if not bool(torch.isfinite(converted).all()):
-        bad = int((~torch.isfinite(converted)).sum())
-        raise NonFiniteWeights(f"holds {bad} values in {key[:100]!r} that are NaN or infinite")
+    check_finite(key, converted)
     return converted
+
+
+def check_finite(key: str, value: torch.Tensor) -> None:
+    """Raises NonFiniteWeights where there is NaN or infinity in the tensor."""
+    finite = torch.isfinite(value)
+    if not bool(finite.all()):
+        bad = int((~finite).sum())
+        raise NonFiniteWeights(f"holds {bad} values in {key[:100]!r} that are NaN or infinite")

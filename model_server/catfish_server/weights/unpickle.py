@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from catfish_server.errors import UnsafeWeights, UnsupportedFormat
-from catfish_server.weights import statedict
+from catfish_server.weights import formats, statedict
 
 SCANNED_BYTES = 16 * 1024 * 1024
 """Of a pickle, in search of what tells a whole module from an attack."""
@@ -65,8 +65,12 @@ def _check_archive(source: Path) -> None:
             entries = archive.infolist()
     except (zipfile.BadZipFile, ValueError, OSError) as error:
         raise UnsupportedFormat("is a damaged archive") from error
-    if any(entry.filename.endswith("/constants.pkl") for entry in entries):
-        raise UnsupportedFormat("is a TorchScript archive, which is code; save model.state_dict() instead")
+    kind = formats.of_entries([entry.filename for entry in entries])
+    if kind in formats.CODE:
+        raise UnsupportedFormat(
+            f"is {formats.NAMES[kind]}, which is code; save model.state_dict(), or set spec.weights.sha256 and "
+            f"spec.model.architecture to {kind}"
+        )
     if not any(entry.filename.endswith("/data.pkl") for entry in entries):
         raise UnsupportedFormat("is a zip archive, but not one that torch.save wrote")
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):

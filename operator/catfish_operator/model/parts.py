@@ -23,7 +23,7 @@ class Network:
     """The network that the weights are for, and the pictures it takes. None: the server's own default."""
 
     architecture: str
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] = ()
     head_hidden: int | None = None
     image_size: int | None = None
     mean: tuple[float, ...] | None = None

@@ -35,7 +35,7 @@ def weights(spec: Reader) -> Weights:
 def network(spec: Reader) -> Network:
     """`spec.model`."""
     classes = spec.texts("classes")
-    if len(classes) < 2 or len(set(classes)) < len(classes):
+    if len(classes) == 1 or len(set(classes)) < len(classes):
         raise InvalidSpec(f"{spec.path}.classes: must be two or more different names")
     return Network(
         architecture=spec.text("architecture"),

@@ -1,15 +1,10 @@
 """What a model's ControllerRevisions tell: their inputs, and how each of them went. Pure."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from catfish_operator.model import GROUP, Json
-from catfish_operator.resources import revision
-
-VERDICT_LABEL = f"{GROUP}/verdict"
-FAILURE = f"{GROUP}/failure"
-ROLLOUT = f"{GROUP}/rollout"
+from catfish_operator.model import Json
+from catfish_operator.resources import record, revision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,22 +44,13 @@ def _owners(item: Json) -> set[str]:
 
 
 def _read(item: Json) -> Revision:
-    metadata, data = item["metadata"], item.get("data")
-    annotations = metadata.get("annotations") or {}
+    kept, data = record.read(item), item.get("data")
     inputs = data.get("inputs") if isinstance(data, dict) else None
     return Revision(
-        name=metadata["name"],
+        name=item["metadata"]["name"],
         number=revision.number(item),
-        verdict=(metadata.get("labels") or {}).get(VERDICT_LABEL),
-        failure=_object(annotations.get(FAILURE)),
-        rollout=_object(annotations.get(ROLLOUT)),
+        verdict=kept.verdict,
+        failure=record.failure(kept.failure),
+        rollout=record.rollout(kept),
         inputs=inputs if isinstance(inputs, dict) else {},
     )
-
-
-def _object(text: str | None) -> Json:
-    try:
-        value = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -160,7 +160,7 @@ def environment(model: CatfishModel, *, revision: str) -> list[Json]:
         "CATFISH_WEIGHTS_ENDPOINT": weights.endpoint,
         "CATFISH_ARCHITECTURE": network.architecture,
         "CATFISH_HEAD_HIDDEN": _number(network.head_hidden),
-        "CATFISH_CLASSES": json.dumps(network.classes, ensure_ascii=False),
+        "CATFISH_CLASSES": json.dumps(network.classes, ensure_ascii=False) if network.classes else None,
         "CATFISH_IMAGE_SIZE": _number(network.image_size),
         "CATFISH_IMAGE_MEAN": _numbers(network.mean),
         "CATFISH_IMAGE_STD": _numbers(network.std),

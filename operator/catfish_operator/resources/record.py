@@ -78,16 +78,16 @@ def read(live: Json) -> Record:
     metadata = live["metadata"]
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     word = labels.get(VERDICT_LABEL)
-    rollout, failure = _object(annotations.get(ROLLOUT)), _object(annotations.get(FAILURE))
-    result = rollout.get("result")
+    told, failure = _object(annotations.get(ROLLOUT)), _object(annotations.get(FAILURE))
+    result = told.get("result")
     return Record(
         verdict=cast("Word", word) if word in get_args(Word) else None,
         failure=_failure(failure) if failure else None,
-        started_at=_text(rollout.get("startedAt")),
-        released_at=_text(rollout.get("releasedAt")),
-        finished_at=_text(rollout.get("finishedAt")),
+        started_at=_text(told.get("startedAt")),
+        released_at=_text(told.get("releasedAt")),
+        finished_at=_text(told.get("finishedAt")),
         result=cast("Result", result) if result in get_args(Result) else None,
-        unobserved=rollout.get("unobserved") is True,
+        unobserved=told.get("unobserved") is True,
         weights=weights(_object(annotations.get(WEIGHTS))),
     )
 
@@ -99,15 +99,21 @@ def labels(record: Record) -> dict[str, str]:
 
 def annotations(record: Record) -> dict[str, str]:
     """The annotations that say it."""
-    rollout = {
-        "startedAt": record.started_at,
-        "releasedAt": record.released_at,
-        "finishedAt": record.finished_at,
-        "result": record.result,
-        "unobserved": record.unobserved or None,
-    }
-    found = {FAILURE: failure(record.failure), ROLLOUT: _without_none(rollout), WEIGHTS: record.weights}
+    found = {FAILURE: failure(record.failure), ROLLOUT: rollout(record), WEIGHTS: record.weights}
     return {name: json.dumps(value, ensure_ascii=False) for name, value in found.items() if value}
+
+
+def rollout(record: Record) -> Json:
+    """The latest rollout as JSON: the keys are those of `status.rollout`, and some more."""
+    return _without_none(
+        {
+            "startedAt": record.started_at,
+            "releasedAt": record.released_at,
+            "finishedAt": record.finished_at,
+            "result": record.result,
+            "unobserved": record.unobserved or None,
+        }
+    )
 
 
 def failure(found: Failure | None) -> Json:
@@ -136,12 +142,12 @@ def weights(raw: object) -> Json | None:
 
 
 def _failure(raw: Json) -> Failure | None:
-    reason, message = _text(raw.get("reason")), _text(raw.get("message"))
-    if reason is None or message is None:
+    reason = _text(raw.get("reason"))
+    if reason is None:
         return None
     return Failure(
         reason=reason,
-        message=message,
+        message=_text(raw.get("message")) or "",
         pod=_text(raw.get("pod")),
         exit_code=_number(raw.get("exitCode"), None),
         failed_at=_text(raw.get("failedAt")) or "",

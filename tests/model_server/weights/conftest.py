@@ -185,14 +185,17 @@ def loaded(tmp_path):
 
     def run(path, *, version=None, heartbeat=lambda: None):
         where = location.parse(str(path))
+        found = Fetched(
+            path=path, temporary=False, sha256="", size=path.stat().st_size, vouched=False, version=version
+        )
         return load.load(
-            Fetched(path=path, temporary=False, sha256="", size=path.stat().st_size, version=version),
-            kind=load.identify(path, location=where),
+            found,
+            kind=load.identify(found, location=where, architecture="resnet18"),
             location=where,
             directory=tmp_path,
             sandbox=Sandbox(),
             heartbeat=heartbeat,
-        )
+        ).tensors
 
     return run
 

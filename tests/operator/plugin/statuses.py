@@ -93,7 +93,7 @@ MISMATCH = ("ChecksumMismatch", DIGEST)
 NO_ROOM = ("Unschedulable", "No node has room for the pod: 0/1 nodes are available.")
 
 MODELS = {
-    "unseen": model(generation=1),
+    "unseen": model({"observedGeneration": -1}, generation=1),
     "creating": model(
         said(nothing=NO_POD, up_to_date="RolloutStarted", reconciling=STARTED, observed=1), generation=1
     ),

@@ -1,0 +1,166 @@
+"""From settings to a classifier that would answer right: fetch, load, prepare, warm up, verify.
+
+Start-up calls it once the probes are answered: this imports torch, which takes seconds.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+
+import torch
+
+from catfish_server import readers
+from catfish_server.errors import ArchitectureMismatch, InvalidSpec, NonFiniteWeights, UnsupportedFormat
+from catfish_server.inference import verification
+from catfish_server.inference.classifier import Classifier, NonFiniteOutput
+from catfish_server.inference.prepare import prepare
+from catfish_server.lifecycle import Lifecycle, Stage, Weights
+from catfish_server.models import programs, registry
+from catfish_server.models.model import Loaded
+from catfish_server.settings import Settings
+from catfish_server.weights import fetch, formats, load, location
+from catfish_server.weights.sandbox import Sandbox
+
+logger = logging.getLogger(__name__)
+
+
+def classifier(
+    settings: Settings, env: Mapping[str, str], *, lifecycle: Lifecycle, sandbox: Sandbox
+) -> Classifier:
+    """The model of the settings: loaded, warm, and right about the golden images.
+
+    Args:
+        settings: what to load and how.
+        env: the environment, for the credentials of a store.
+        lifecycle: told how far it is.
+        sandbox: reads pickles; closed afterwards, needed or not.
+
+    Raises:
+        StartupFailure: there can be no such classifier.
+    """
+    loaded, classes = _loaded(settings, env, lifecycle=lifecycle, sandbox=sandbox)
+    lifecycle.enter(Stage.WARMING)
+    made = Classifier(
+        prepare(loaded, classes=classes, image_size=settings.image_size),
+        classes,
+        image_size=settings.image_size,
+        mean=settings.mean,
+        std=settings.std,
+        unknown_threshold=settings.unknown_threshold,
+        threads=settings.threads,
+        timeout_seconds=settings.request_timeout_seconds,
+    )
+    _warm_up(made, settings)
+    _verify(made, settings, lifecycle)
+    return made
+
+
+def _loaded(
+    settings: Settings, env: Mapping[str, str], *, lifecycle: Lifecycle, sandbox: Sandbox
+) -> tuple[Loaded, tuple[str, ...]]:
+    """The model and its classes, from the weights of the settings."""
+    _check_vouched(settings)
+    began = time.monotonic()
+    where = location.parse(settings.location)
+    directory = fetch.private_directory(settings.cache_dir)
+    fetched = fetch.fetch(
+        where,
+        directory=directory,
+        sha256=settings.sha256,
+        endpoint=settings.weights_endpoint,
+        env=env,
+        progress=lifecycle.progress,
+    )
+    try:
+        kind = load.identify(fetched, location=where, architecture=settings.architecture)
+        seconds = time.monotonic() - began
+        lifecycle.fetched(
+            Weights(sha256=fetched.sha256, size=fetched.size, format=kind, download_seconds=seconds)
+        )
+        lifecycle.enter(Stage.LOADING)
+        logger.info("Loading %s (%s, %d bytes, sha256 %s).", where.shown, kind, fetched.size, fetched.sha256)
+        if kind in formats.PROGRAMS:
+            loaded = programs.load(kind, fetched, location=where)
+            return loaded, _classes(settings, loaded.classes)
+        weights = load.load(
+            fetched,
+            kind=kind,
+            location=where,
+            directory=directory,
+            sandbox=sandbox,
+            heartbeat=lambda: lifecycle.progress(0),
+        )
+        return _of_registry(settings, weights)
+    finally:
+        fetched.discard()
+
+
+def _check_vouched(settings: Settings) -> None:
+    """Refuses code of which nobody knows whose it is, before it is fetched."""
+    if settings.architecture in formats.CODE and not settings.sha256:
+        raise InvalidSpec(
+            f"spec.weights.sha256: is required where spec.model.architecture is {settings.architecture}: such a "
+            "file is code that runs in the pod, and the digest is the only proof that it is yours"
+        )
+
+
+def _of_registry(settings: Settings, weights: load.StateDict) -> tuple[Loaded, tuple[str, ...]]:
+    classes = _classes(settings, weights.classes)
+    module = registry.build(
+        settings.architecture,
+        weights.tensors,
+        classes=classes,
+        image_size=settings.image_size,
+        head_hidden=settings.head_hidden,
+    )
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in which convolutions are fastest
+    return Loaded(model=module, reference=None, classes=weights.classes), classes
+
+
+def _classes(settings: Settings, named: str | None) -> tuple[str, ...]:
+    """The classes of the spec, or those that the weights name."""
+    if named is None:
+        if not settings.classes:
+            raise InvalidSpec("spec.model.classes: is required: the weights do not name their classes")
+        return settings.classes
+    try:
+        found = readers.classes(named)
+    except ValueError as error:
+        raise UnsupportedFormat(f"spec.weights.url: the classes in the weights' metadata {error}") from error
+    # Other names are a translation; the same names in another order are a mistake that no pod would show.
+    if settings.classes and sorted(settings.classes) == sorted(found) and settings.classes != found:
+        raise ArchitectureMismatch(
+            f"spec.model.classes: are in another order than in the weights: {', '.join(found)[:500]}"
+        )
+    return settings.classes or found
+
+
+def _warm_up(made: Classifier, settings: Settings) -> None:
+    """Asks the classifier, so that the first caller does not pay for what happens only once."""
+    try:
+        made.warm_up()
+    except NonFiniteOutput as error:
+        raise NonFiniteWeights(
+            "spec.weights.url: the model answers a grey image with NaN or infinity"
+        ) from error
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise InvalidSpec(
+            f"spec.model.imageSize: {settings.architecture} takes no images of {settings.image_size} pixels"
+        ) from error
+
+
+def _verify(made: Classifier, settings: Settings, lifecycle: Lifecycle) -> None:
+    """Asks the classifier for the golden images, where the settings name some."""
+    if not settings.verification_samples:
+        return
+    lifecycle.enter(Stage.VERIFYING)
+    score = verification.verify(
+        made,
+        settings.verification_samples,
+        directory=settings.verification_dir,
+        min_accuracy=settings.verification_min_accuracy,
+        max_pixels=settings.max_pixels,
+        progress=lifecycle.progress,
+    )
+    lifecycle.verified(score)
+    logger.info("%d of %d golden images were answered right.", score.right, score.total)

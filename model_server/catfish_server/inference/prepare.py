@@ -1,0 +1,116 @@
+"""A loaded program on trial, before it may answer.
+
+It must take the images of the spec and answer them steadily, and what was done to make it fast must not have
+changed its answers. Start-up calls it once. The modules of the registry have been checked by their keys and
+shapes; of a program nothing is known before it has run.
+"""
+
+import logging
+
+import torch
+
+from catfish_server.errors import (
+    ArchitectureMismatch,
+    InvalidSpec,
+    NonFiniteWeights,
+    UnsafeWeights,
+    UnsupportedFormat,
+)
+from catfish_server.models.model import OUT_OF_MEMORY, Loaded, Model
+
+logger = logging.getLogger(__name__)
+
+TOLERANCE = 0.02
+"""How far the logits of the fast model may be from the reference's, as a share of the largest. Float32 kernels
+differ by less than 1e-4; the int8 ones of a processor round differently from the operators that they stand
+for, and where they saturate (AVX2 without VNNI) the answers are off by far more than this."""
+
+STEADINESS = 1e-4
+"""The same for two answers of the reference to the same image: what a Dropout left on changes is far larger."""
+
+
+def prepare(loaded: Loaded, *, classes: tuple[str, ...], image_size: int) -> Model:
+    """The model that is to answer: the fast one, or the reference where the two do not agree.
+
+    Args:
+        loaded: both.
+        classes: one for each output.
+        image_size: height and width of the images in pixels.
+
+    Raises:
+        StartupFailure: the model cannot be used for these images and classes.
+    """
+    if loaded.reference is None:
+        return loaded.model
+    torch.set_num_threads(1)  # as the engine will: more of them than the quota allows take many times as long
+    probes = _probes(image_size)
+    with torch.inference_mode():
+        expected = [_logits(loaded.reference, probe, count=len(classes)) for probe in probes]
+        again = [_logits(loaded.reference, probe, count=len(classes)) for probe in probes]
+        if _difference(again, expected) > STEADINESS:
+            raise UnsupportedFormat(
+                "spec.weights.url: the model answers the same image differently each time; call model.eval() "
+                "before it is traced, scripted or exported"
+            )
+        if loaded.model is loaded.reference:
+            return loaded.model
+        difference = _faithfulness(loaded.model, probes, expected)
+    if difference > TOLERANCE:
+        logger.warning(
+            "The model made fast differs from the model itself by %.1f %%; the slower one answers.",
+            100 * difference,
+        )
+        return loaded.reference
+    return loaded.model
+
+
+def _probes(image_size: int) -> list[torch.Tensor]:
+    """A grey image and a noisy one, as preprocessing hands them over."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (1, 3, image_size, image_size)
+    images = [torch.zeros(shape), torch.randn(shape, generator=generator)]
+    return [image.contiguous(memory_format=torch.channels_last) for image in images]
+
+
+def _logits(model: Model, probe: torch.Tensor, *, count: int) -> torch.Tensor:
+    size = probe.shape[-1]
+    try:
+        logits: object = model(probe)
+    except Exception as error:  # torch has one class for all its errors, ONNX Runtime a dozen without a base
+        if OUT_OF_MEMORY.search(str(error)):
+            raise UnsafeWeights("spec.weights.url: the model asks for more memory than there is") from error
+        raise InvalidSpec(
+            f"spec.model.imageSize: the model takes no batch of shape [1, 3, {size}, {size}], which is what an "
+            "image of that size becomes"
+        ) from error
+    if not isinstance(logits, torch.Tensor) or logits.dim() != 2 or len(logits) != 1:
+        shape = list(logits.shape) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
+        raise ArchitectureMismatch(
+            f"spec.model.architecture: the model must answer one tensor of shape [1, classes], and answers {shape}"
+        )
+    if logits.shape[1] != count:
+        raise ArchitectureMismatch(
+            f"spec.model.classes: names {count} classes, and the model has {logits.shape[1]} outputs"
+        )
+    if not bool(torch.isfinite(logits).all()):
+        raise NonFiniteWeights("spec.weights.url: the model answers a test image with NaN or infinity")
+    return logits.float()
+
+
+def _faithfulness(model: Model, probes: list[torch.Tensor], expected: list[torch.Tensor]) -> float:
+    """How far the model is from what is expected; infinitely where it does not answer at all."""
+    try:
+        found = [model(probe).float() for probe in probes for _ in range(2)]
+    except Exception as error:  # noqa: BLE001 (there is another model to fall back on)
+        logger.debug("The model made fast does not run: %s", error)
+        return float("inf")
+    return _difference(found, [logits for logits in expected for _ in range(2)])
+
+
+def _difference(found: list[torch.Tensor], expected: list[torch.Tensor]) -> float:
+    """The largest difference of two logits, as a share of the largest of the expected ones."""
+    pairs = list(zip(found, expected, strict=True))
+    if any(one.shape != other.shape or not bool(torch.isfinite(one).all()) for one, other in pairs):
+        return float("inf")
+    scale = max(float(other.abs().max()) for _, other in pairs)
+    return max(float((one - other).abs().max()) for one, other in pairs) / max(scale, 1e-6)

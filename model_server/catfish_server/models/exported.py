@@ -1,0 +1,35 @@
+"""Archives of torch.export: programs of their author's, run by torch."""
+
+import logging
+from pathlib import Path
+
+import torch
+
+from catfish_server.errors import UnsupportedFormat
+from catfish_server.models.model import Loaded
+from catfish_server.weights import statedict
+
+# It writes tracebacks of what it tries first; the error that is raised in the end says enough.
+logging.getLogger("torch.export").setLevel(logging.CRITICAL)
+
+
+def load(path: Path) -> Loaded:
+    """The archive's program.
+
+    Raises:
+        UnsupportedFormat: it cannot be loaded; the text completes "the file …".
+        NonFiniteWeights: there is NaN or infinity among its weights.
+    """
+    extra = {"classes": ""}
+    try:
+        with path.open("rb") as file:  # by its name it would have to end in .pt2
+            program = torch.export.load(file, extra_files=extra)
+        module = program.module()
+    except OSError:
+        raise
+    except Exception as error:  # torch has no class for it, and what is wrong inside raises whatever it does
+        raise UnsupportedFormat("is a damaged archive of torch.export, or one for another torch") from error
+    for key, value in program.state_dict.items():
+        statedict.check_finite(key, value)
+    text = extra["classes"]
+    return Loaded(model=module, reference=module, classes=text or None)

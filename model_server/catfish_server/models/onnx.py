@@ -1,0 +1,67 @@
+"""ONNX models, float32 and int8 (QDQ), run by ONNX Runtime instead of torch."""
+
+from pathlib import Path
+
+import onnxruntime
+import torch
+
+from catfish_server.errors import UnsafeWeights, UnsupportedFormat
+from catfish_server.models.model import OUT_OF_MEMORY, Loaded
+
+ERRORS_ONLY = 3
+"""On the scale of ONNX Runtime's `log_severity_level`."""
+
+
+class Session:
+    """One ONNX model on the thread that calls it.
+
+    Args:
+        path: of the file.
+        optimized: whether the graph is rewritten into what is fast on this processor.
+
+    Raises:
+        UnsupportedFormat: it cannot be loaded; the text completes "the file …".
+        UnsafeWeights: it asks for more memory than there is.
+    """
+
+    def __init__(self, path: Path, *, optimized: bool) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1  # the engine has the threads
+        options.log_severity_level = ERRORS_ONLY
+        level = onnxruntime.GraphOptimizationLevel
+        options.graph_optimization_level = level.ORT_ENABLE_ALL if optimized else level.ORT_DISABLE_ALL
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its classes have no base of their own
+            if OUT_OF_MEMORY.search(str(error)):
+                raise UnsafeWeights("asked for more memory than weights need while it was loaded") from error
+            raise UnsupportedFormat(
+                "is a damaged ONNX model, or one with its weights in other files or for another ONNX Runtime"
+            ) from error
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1 or inputs[0].type != "tensor(float)":
+            told = ", ".join(f"{taken.name[:40]}: {taken.type[:40]}" for taken in inputs[:4])
+            raise UnsupportedFormat(f"is a model that takes {told or 'nothing'}, not one tensor(float)")
+        self._input = inputs[0].name
+        self._output = self._session.get_outputs()[0].name
+
+    def __call__(self, batch: torch.Tensor, /) -> torch.Tensor:
+        """The first output for a batch."""
+        (logits,) = self._session.run([self._output], {self._input: batch.contiguous().numpy()})
+        return torch.from_numpy(logits)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the file says of itself."""
+        return dict(self._session.get_modelmeta().custom_metadata_map)
+
+
+def load(path: Path) -> Loaded:
+    """The model, with the same in unchanged operators as the reference.
+
+    Raises:
+        StartupFailure: it cannot be used.
+    """
+    session = Session(path, optimized=True)
+    plain = Session(path, optimized=False)
+    return Loaded(model=session, reference=plain, classes=session.metadata.get("classes") or None)

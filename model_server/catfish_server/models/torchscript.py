@@ -1,0 +1,58 @@
+"""TorchScript archives: programs of their author's, run by torch.
+
+TorchScript is deprecated and works; everything that warns of it is in this module.
+"""
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from catfish_server.errors import UnsupportedFormat
+from catfish_server.models.model import Loaded, Model
+from catfish_server.weights import statedict
+
+logger = logging.getLogger(__name__)
+
+DEPRECATED = r"`torch\.jit\.\w+` is deprecated"
+"""What torch warns of at each call: it asks the author of the model, who is not here."""
+
+
+def load(path: Path) -> Loaded:
+    """The archive's module, frozen for inference, with the module itself as the reference.
+
+    Raises:
+        UnsupportedFormat: it cannot be loaded; the text completes "the file …".
+        NonFiniteWeights: there is NaN or infinity among its weights.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=DEPRECATED, category=DeprecationWarning)
+        return _load(path)
+
+
+def _load(path: Path) -> Loaded:
+    extra: dict[str, Any] = {"classes": ""}
+    try:
+        module: nn.Module = torch.jit.load(path, map_location="cpu", _extra_files=extra)  # type: ignore[no-untyped-call]  # torch.jit is half typed
+        module.eval()
+    except (RuntimeError, ValueError) as error:
+        raise UnsupportedFormat("is a damaged TorchScript archive, or one for another torch") from error
+    for key, value in module.state_dict().items():
+        statedict.check_finite(key, value)
+    text = extra["classes"]  # bytes, once it has been read
+    classes = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
+    return Loaded(model=_fast(module), reference=module, classes=classes or None)
+
+
+def _fast(module: nn.Module) -> Model:
+    """The module with its weights folded into its code; as it is where that cannot be done."""
+    try:
+        with torch.inference_mode():
+            frozen = torch.jit.freeze(module)
+            return torch.jit.optimize_for_inference(frozen)
+    except RuntimeError:
+        logger.info("The TorchScript module cannot be frozen; it runs as it is.")
+        return module

@@ -1,0 +1,134 @@
+"""From settings to a classifier, with real files of every format."""
+
+import hashlib
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torchvision import models
+
+from catfish_server import errors
+from catfish_server.inference import build
+from catfish_server.lifecycle import Lifecycle, Stage
+from catfish_server.settings import Settings
+from catfish_server.weights.sandbox import Sandbox
+from tests.model_server.whole_models import SIZE
+
+
+@pytest.fixture
+def built(tmp_path):
+    made = []
+
+    def build_it(path, *, vouched=True, lifecycle=None, **settings):
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest() if vouched else None
+        chosen = Settings(
+            location=str(path), sha256=sha256, image_size=SIZE, cache_dir=tmp_path, threads=1, **settings
+        )
+        sandbox = Sandbox(likely=False)
+        try:
+            made.append(build.classifier(chosen, {}, lifecycle=lifecycle or Lifecycle(), sandbox=sandbox))
+        finally:
+            sandbox.close()
+        return made[-1]
+
+    yield build_it
+    for classifier in made:
+        classifier.close()
+
+
+KINDS = {"torchscript": "torchscript", "exported": "exported", "onnx": "onnx", "int8": "onnx"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_whole_model_answers_with_the_classes_that_it_names(built, files, kind):
+    lifecycle = Lifecycle()
+    classifier = built(files.path(kind), architecture=KINDS[kind], lifecycle=lifecycle)
+    assert classifier.classes == ("cat", "fish")
+    known = lifecycle.snapshot().weights
+    content = files.path(kind).read_bytes()
+    assert (known.format, known.size, known.sha256) == (
+        KINDS[kind],
+        len(content),
+        hashlib.sha256(content).hexdigest(),
+    )
+    assert lifecycle.snapshot().stage is Stage.WARMING
+
+
+def test_the_spec_may_translate_the_names_of_the_classes(built, files):
+    assert built(files.path("onnx"), architecture="onnx", classes=("Katze", "Fisch")).classes == (
+        "Katze",
+        "Fisch",
+    )
+
+
+def test_the_same_classes_in_another_order_are_a_mistake(built, files):
+    with pytest.raises(
+        errors.ArchitectureMismatch, match=r"^spec\.model\.classes: .*another order.*: cat, fish$"
+    ):
+        built(files.path("onnx"), architecture="onnx", classes=("fish", "cat"))
+
+
+@pytest.mark.parametrize("architecture", ["torchscript", "exported"])
+def test_code_is_not_even_fetched_without_its_digest(built, files, architecture):
+    lifecycle = Lifecycle()
+    with pytest.raises(errors.InvalidSpec, match=r"^spec\.weights\.sha256: is required where"):
+        built(files.path(architecture), vouched=False, architecture=architecture, lifecycle=lifecycle)
+    assert (lifecycle.snapshot().done, lifecycle.snapshot().weights) == (0, None)
+
+
+def test_an_onnx_model_is_no_code_and_needs_no_digest(built, files):
+    assert built(files.path("onnx"), vouched=False, architecture="onnx").classes == ("cat", "fish")
+
+
+@pytest.mark.parametrize("kind", ["torchscript", "exported"])
+@pytest.mark.parametrize("vouched", [True, False])
+def test_code_is_not_run_where_weights_are_expected(built, files, kind, vouched):
+    with pytest.raises(
+        errors.UnsupportedFormat, match=f"set spec.*spec.model.architecture to {kind}|to {kind}, or"
+    ):
+        built(files.path(kind), vouched=vouched, architecture="resnet18", classes=("cat", "fish"))
+
+
+def test_another_size_than_the_model_was_exported_for_is_told(built, files):
+    with pytest.raises(errors.InvalidSpec, match=r"^spec\.model\.imageSize: .*\[1, 3, 32, 32\]"):
+        built(resized(files), architecture="onnx")
+
+
+def resized(files):
+    import onnx
+
+    document = onnx.load(files.path("onnx"))
+    for axis in (2, 3):
+        document.graph.input[0].type.tensor_type.shape.dim[axis].dim_value = 48
+    onnx.save(document, files.path("onnx-48"))
+    return files.path("onnx-48")
+
+
+def saved(tmp_path, classes):
+    path = tmp_path / "w.safetensors"
+    torch.manual_seed(7)
+    state = models.resnet18(weights=None, num_classes=2).state_dict()
+    save_file(state, path, metadata={"classes": classes} if classes else None)
+    return path
+
+
+@pytest.mark.parametrize("classes", ['["cat", "fish"]', "cat, fish"])
+def test_safetensors_may_name_their_classes(built, tmp_path, classes):
+    assert built(saved(tmp_path, classes), architecture="resnet18").classes == ("cat", "fish")
+
+
+@pytest.mark.parametrize(
+    ("classes", "failure", "says"),
+    [
+        (None, errors.InvalidSpec, r"^spec\.model\.classes: is required: the weights do not name"),
+        (
+            "cat",
+            errors.UnsupportedFormat,
+            r"^spec\.weights\.url: the classes in the weights' metadata must name",
+        ),
+        ("a,b,c", errors.ArchitectureMismatch, r"^spec\.model\.classes: names 3 classes, and .* 2 outputs"),
+    ],
+)
+def test_classes_that_cannot_be_used_are_told(built, tmp_path, classes, failure, says):
+    with pytest.raises(failure, match=says):
+        built(saved(tmp_path, classes), architecture="resnet18")

@@ -1,0 +1,90 @@
+import logging
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from catfish_server import errors
+from catfish_server.inference.prepare import prepare
+from catfish_server.models.model import Loaded
+
+CLASSES = ("cat", "fish")
+
+
+class Means(nn.Module):
+    """Two of the channels' means, and something after it."""
+
+    def __init__(self, then=lambda logits: logits):
+        super().__init__()
+        self.then = then
+
+    def forward(self, batch):
+        return self.then(batch.mean(dim=(2, 3))[:, :2] * 100)
+
+
+def prepared(model, reference=None, classes=CLASSES):
+    loaded = Loaded(model=model, reference=reference or model, classes=None)
+    return prepare(loaded, classes=classes, image_size=16)
+
+
+def test_a_fast_model_that_agrees_is_used():
+    fast = Means(lambda logits: logits * 1.001)
+    assert prepared(fast, Means()) is fast
+
+
+def failing(_logits):
+    raise RuntimeError("no kernel")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        pytest.param(lambda logits: logits * 1.05, r"differs .* by 5\.0 %", id="other-answers"),
+        pytest.param(lambda logits: logits.flip(1), "differs", id="swapped"),
+        pytest.param(lambda logits: logits * float("nan"), "differs .* by inf", id="not-finite"),
+        pytest.param(lambda logits: logits[:, :1], "differs .* by inf", id="another-shape"),
+        pytest.param(failing, "differs .* by inf", id="does-not-run"),
+    ],
+)
+def test_a_fast_model_that_disagrees_is_not_used_and_the_log_says_so(caplog, change, says):
+    slow = Means()
+    with caplog.at_level(logging.WARNING):
+        assert prepared(Means(change), slow) is slow
+    (record,) = caplog.records
+    assert re.search(says, record.getMessage())
+
+
+def test_a_module_of_the_registry_is_not_tried():
+    module = Means(failing)
+    assert (
+        prepare(Loaded(model=module, reference=None, classes=None), classes=CLASSES, image_size=16) is module
+    )
+
+
+def test_a_dropout_that_was_left_on_is_found():
+    module = Means(nn.functional.dropout)
+    torch.manual_seed(3)
+    with pytest.raises(errors.UnsupportedFormat, match=r"^spec\.weights\.url: .*model\.eval\(\)"):
+        prepared(module)
+
+
+@pytest.mark.parametrize(
+    ("change", "failure", "says"),
+    [
+        (failing, errors.InvalidSpec, r"^spec\.model\.imageSize: .*\[1, 3, 16, 16\]"),
+        (lambda logits: logits * float("inf"), errors.NonFiniteWeights, r"^spec\.weights\.url: .*NaN or inf"),
+        (
+            lambda logits: logits[:, :1],
+            errors.ArchitectureMismatch,
+            r"^spec\.model\.classes: names 2 .* 1 outputs",
+        ),
+        (lambda logits: (logits, logits), errors.ArchitectureMismatch, "answers a tuple"),
+        (lambda logits: logits[0], errors.ArchitectureMismatch, r"answers \[2\]"),
+        (lambda logits: logits.repeat(2, 1), errors.ArchitectureMismatch, r"answers \[2, 2\]"),
+    ],
+    ids=["does-not-run", "not-finite", "other-classes", "tuple", "no-batch", "larger-batch"],
+)
+def test_a_model_that_cannot_answer_is_told_apart_by_what_is_wrong(change, failure, says):
+    with pytest.raises(failure, match=says):
+        prepared(Means(change))
