@@ -24,8 +24,9 @@ demo: ## From nothing to a prediction: cluster, images, operator, model, rollout
 	$(PYTHON) -m demo --provider $(CLUSTER)
 
 .PHONY: cluster
-cluster: ## Start a local Kubernetes cluster (NODES=2 for two nodes, CLUSTER=kind|local|current)
+cluster: ## Start a local Kubernetes cluster (NODES=2 for two nodes, METRICS=1, CLUSTER=kind|local|current)
 	$(LOCALCLUSTER) up --provider $(CLUSTER) --nodes $(NODES)
+	$(if $(METRICS),$(LOCALCLUSTER) add metrics-server)
 
 .PHONY: cluster-down
 cluster-down: ## Remove the local cluster; leaves nothing behind
@@ -69,9 +70,22 @@ test-integration: prerequisites $(VENV)/.installed ## The operator against a rea
 test-e2e: prerequisites $(VENV)/.installed ## Both images on the whole local cluster (root, Linux)
 	$(BIN)/pytest -m e2e $(PYTEST_ARGS)
 
+.PHONY: test-e2e-namespaced
+test-e2e-namespaced: prerequisites $(VENV)/.installed ## The same with an operator that has rights in one namespace only
+	$(BIN)/pytest -m e2e --namespaced $(PYTEST_ARGS)
+
+.PHONY: test-drain
+test-drain: prerequisites $(VENV)/.installed ## kubectl drain under load; gives the local cluster a second node
+	$(LOCALCLUSTER) up --provider local --nodes 2
+	$(BIN)/pytest tests/faults/test_drain.py $(PYTEST_ARGS)
+
 .PHONY: test
 test: prerequisites $(VENV)/.installed ## All tests that this machine can run; installs what they need
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+.PHONY: mutants
+mutants: $(VENV)/.installed ## Bugs put into a copy of the operator, one by one: which test notices each
+	$(BIN)/python -m tests.mutants
 
 .PHONY: venv
 venv: $(VENV)/.installed ## The virtual environment of the tests, linked as .venv
@@ -91,6 +105,10 @@ $(VENV)/.installed: requirements/dev.txt requirements/torch.txt
 	$(BIN)/python -m pip install --quiet --requirement requirements/torch.txt
 	touch $@
 
+.PHONY: crd-core-types
+crd-core-types: prerequisites $(VENV)/.installed ## Copy Kubernetes' own types into the CRD anew, from a running API server
+	$(BIN)/python -m tools.core_types
+
 ##@ Measure
 
 .PHONY: bench-settle
@@ -104,6 +122,10 @@ bench-drain: $(VENV)/.installed ## SIGTERM under load: requests failed or reset,
 .PHONY: bench-rollout-load
 bench-rollout-load: ## Requests failed while a model is scaled and updated under load (needs `make demo` before)
 	$(PYTHON) -m benchmarks.rollout_load
+
+.PHONY: bench-rollout
+bench-rollout: $(VENV)/.installed ## Twenty kinds of bad update under load, beside a plain Deployment (needs `make demo` before; 40 min)
+	$(BIN)/python -m benchmarks.rollout --plain $(BENCH_ARGS)
 
 ##@ Help
 

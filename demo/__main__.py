@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 
-from demo import cluster, steps, weights
+from demo import cluster, mishaps, steps, weights
 from demo.kube import ROOT, KubectlFailed
 from demo.report import DemoFailure, Report
 
@@ -46,6 +46,7 @@ def run(report: Report, provider: str) -> None:
     kube = cluster.up(report, provider)
     weights.provide(report, kube)
     cluster.install_operator(report, kube)
+    mishaps.mend(kube)
     address = steps.apply(report, kube)
     steps.predict(report, address)
     steps.scale(report, kube)
@@ -55,6 +56,7 @@ def run(report: Report, provider: str) -> None:
     )
     second = {"weights": {"url": f"{weights.CLUSTER_STORE}/models/catfish-v2.pt"}}
     steps.roll_out(report, kube, address, "v1 -> v2: only `weights.url` changes, under load", second)
+    mishaps.break_and_undo(report, kube, address)
     steps.second_model(report, kube)
     steps.farewell(report, kube, address, started)
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from demo import tools
@@ -12,6 +13,18 @@ VERSIONS = ("v1", "v2")
 SERVER_IMAGES = tuple(f"catfish-server:{version}" for version in VERSIONS)
 OPERATOR_IMAGE = "catfish-operator:dev"
 OPERATOR_NAMESPACE = "catfish-system"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """What `kubectl apply -k` installs, and the namespace in which the operator then runs."""
+
+    kustomization: str
+    namespace: str
+
+
+CLUSTER_WIDE = Installation(kustomization="manifests/base", namespace=OPERATOR_NAMESPACE)
+NAMESPACED = Installation(kustomization="manifests/overlays/namespaced", namespace="catfish")
 
 
 def running() -> Kube | None:
@@ -55,20 +68,20 @@ def up(report: Report, provider: str) -> Kube:
     return kube
 
 
-def install_operator(report: Report, kube: Kube) -> None:
-    """`kubectl apply -k manifests/base`, and wait for the operator."""
-    with report.step("operator: kubectl apply -k manifests/base") as step:
-        there_before = kube.get("deployment", "catfish-operator", OPERATOR_NAMESPACE) is not None
-        kube.run("apply", "-k", "manifests/base")
+def install_operator(report: Report, kube: Kube, chosen: Installation = CLUSTER_WIDE) -> None:
+    """`kubectl apply -k`, and wait for the operator."""
+    with report.step(f"operator: kubectl apply -k {chosen.kustomization}") as step:
+        there_before = kube.get("deployment", "catfish-operator", chosen.namespace) is not None
+        kube.run("apply", "-k", chosen.kustomization)
         if there_before:  # its image may be another under the same tag; the models do not notice a restart
-            kube.run("rollout", "restart", "deployment/catfish-operator", "--namespace", OPERATOR_NAMESPACE)
+            kube.run("rollout", "restart", "deployment/catfish-operator", "--namespace", chosen.namespace)
         kube.run("wait", "--for=condition=Established", "crd/catfishmodels.catfish.dev", "--timeout=30s")
-        wait_for("the operator to be available", lambda: _available(kube), seconds=120)
-        step.outcome = f"deployment/catfish-operator in {OPERATOR_NAMESPACE}"
+        wait_for("the operator to be available", lambda: _available(kube, chosen.namespace), seconds=120)
+        step.outcome = f"deployment/catfish-operator in {chosen.namespace}"
 
 
-def _available(kube: Kube) -> bool:
-    found = kube.get("deployment", "catfish-operator", OPERATOR_NAMESPACE)
+def _available(kube: Kube, namespace: str) -> bool:
+    found = kube.get("deployment", "catfish-operator", namespace)
     if found is None:
         return False
     status = found.get("status", {})

@@ -53,11 +53,10 @@ class Kube:
             raise KubectlFailed(done.stderr.strip() or f"kubectl ended with {done.returncode}")
         return done.stdout
 
-    def apply(self, *objects: Mapping[str, Any]) -> None:
-        """Apply the objects."""
-        self.run(
-            "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
-        )
+    def apply(self, *objects: Mapping[str, Any], large: bool = False) -> None:
+        """Apply the objects; `large` ones by the server, for kubectl would note all of them in an annotation."""
+        items = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
+        self.run("apply", *(("--server-side",) if large else ()), "-f", "-", stdin=items)
 
     def get(self, kind: str, name: str, namespace: str = "default") -> Json | None:
         """The object, or None where there is none."""
@@ -73,8 +72,16 @@ class Kube:
             json.loads(self.run("get", kinds, "--namespace", namespace, "--output", "json", *chosen))["items"]
         )
 
-    def patch(self, name: str, spec: Mapping[str, Any], namespace: str = "default") -> None:
-        """Merge these fields into the spec of a model."""
+    def patch(
+        self,
+        name: str,
+        spec: Mapping[str, Any],
+        namespace: str = "default",
+        *,
+        annotations: Mapping[str, str] | None = None,
+    ) -> None:
+        """Merge these fields into the spec of a model, and these annotations into its metadata."""
+        change: Json = {"spec": spec} | ({"metadata": {"annotations": annotations}} if annotations else {})
         self.run(
             "patch",
             "cfm",
@@ -82,7 +89,7 @@ class Kube:
             "--namespace",
             namespace,
             "--type=merge",
-            f"--patch={json.dumps({'spec': spec})}",
+            f"--patch={json.dumps(change)}",
         )
 
 

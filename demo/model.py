@@ -2,6 +2,7 @@
 
 import http.client
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
@@ -61,11 +62,8 @@ def settled(kube: Kube, name: str, namespace: str = "default", *, seconds: float
     """
 
     def look() -> Json | None:
-        found = kube.get("cfm", name, namespace)
-        if (
-            found is None
-            or found.get("status", {}).get("observedGeneration") != found["metadata"]["generation"]
-        ):
+        found = current(kube, name, namespace)
+        if found is None:
             return None
         status = found["status"]
         wanted = found["spec"].get("replicas", status.get("replicas"))
@@ -78,8 +76,59 @@ def settled(kube: Kube, name: str, namespace: str = "default", *, seconds: float
         both = all(condition(found, kind).get("status") == "True" for kind in ("Ready", "UpToDate"))
         return found if both and whole else None
 
+    return _waited(kube, name, namespace, "to be Ready and UpToDate", look, seconds=seconds)
+
+
+def proven(kube: Kube, name: str, namespace: str = "default", *, seconds: float = ROLLOUT_SECONDS) -> Json:
+    """The model, once the revision that its spec asks for is what a bad update is rolled back to.
+
+    Raises:
+        DemoFailure: not within this time; the message is the model's own.
+    """
+
+    def look() -> Json | None:
+        found = current(kube, name, namespace)
+        wanted = {"Ready": "True", "UpToDate": "True", "Reconciling": "False"}
+        told = {kind: condition(found, kind).get("status") for kind in wanted} if found else {}
+        return found if told == wanted else None
+
+    return _waited(kube, name, namespace, "to be proven", look, seconds=seconds)
+
+
+def rolled_back(
+    kube: Kube, name: str, reason: str, namespace: str = "default", *, seconds: float = ROLLOUT_SECONDS
+) -> Json:
+    """The model, once its last proven revision alone serves because the one asked for failed for this reason.
+
+    Raises:
+        DemoFailure: not within this time; the message is the model's own.
+    """
+
+    def look() -> Json | None:
+        found = current(kube, name, namespace)
+        if found is None or condition(found, "UpToDate").get("reason") != "RolledBack":
+            return None
+        stalled = condition(found, "Stalled")
+        serving = {each["name"] for each in found["status"].get("servingRevisions", [])}
+        alone = serving == {found["status"].get("stableRevision")}
+        return found if (stalled.get("status"), stalled.get("reason")) == ("True", reason) and alone else None
+
+    return _waited(kube, name, namespace, f"to be rolled back ({reason})", look, seconds=seconds)
+
+
+def current(kube: Kube, name: str, namespace: str = "default") -> Json | None:
+    """The model, if its status speaks of its present spec."""
+    found = kube.get("cfm", name, namespace)
+    if found is None or found.get("status", {}).get("observedGeneration") != found["metadata"]["generation"]:
+        return None
+    return found
+
+
+def _waited(
+    kube: Kube, name: str, namespace: str, what: str, look: Callable[[], Json | None], *, seconds: float
+) -> Json:
     try:
-        return wait_for(f"model {name} to be Ready and UpToDate", look, seconds=seconds)
+        return wait_for(f"model {name} {what}", look, seconds=seconds)
     except DemoFailure as error:
         found = kube.get("cfm", name, namespace) or {}
         said = found.get("status", {}).get("message", "nothing yet")
@@ -99,6 +148,12 @@ def url(kube: Kube, name: str, namespace: str = "default") -> str:
 
 def _status(kube: Kube, name: str, namespace: str) -> Json:
     return dict((kube.get("cfm", name, namespace) or {}).get("status", {}))
+
+
+def pods(kube: Kube, name: str = NAME, namespace: str = "default") -> list[Json]:
+    """The model's pods."""
+    labels = f"app.kubernetes.io/name=catfish-model,app.kubernetes.io/instance={name}"
+    return [*kube.list("pods", namespace, labels)]
 
 
 def leftovers(kube: Kube, name: str, namespace: str = "default") -> list[str]:

@@ -62,7 +62,7 @@ def scale(report: Report, kube: Kube) -> None:
 def replace_pod(report: Report, kube: Kube, address: str) -> None:
     """A pod is killed without warning; another takes its place, and the model answers all the same."""
     with report.step("a pod is killed and replaced") as step:
-        pod = str(pods(kube)[0]["metadata"]["name"])
+        pod = str(model.pods(kube)[0]["metadata"]["name"])
         kube.run("delete", "pod", pod, "--grace-period=0", "--force", "--wait=false")
         wait_for(
             "three ready pods without the killed one",
@@ -117,20 +117,11 @@ def second_model(report: Report, kube: Kube) -> None:
         step.outcome = f"{len(children)} objects are gone"
 
 
-def pods(kube: Kube, name: str = model.NAME, namespace: str = "default") -> list[Json]:
-    """The model's pods."""
-    return [
-        *kube.list(
-            "pods", namespace, f"app.kubernetes.io/name=catfish-model,app.kubernetes.io/instance={name}"
-        )
-    ]
-
-
 def _ready_pods(kube: Kube) -> list[str]:
     """The names of the pods that are Ready and not on their way out."""
     return [
         str(pod["metadata"]["name"])
-        for pod in pods(kube)
+        for pod in model.pods(kube)
         if "deletionTimestamp" not in pod["metadata"]
         and {"type": "Ready", "status": "True"}.items()
         <= next((c for c in pod["status"].get("conditions", []) if c["type"] == "Ready"), {}).items()

@@ -11,7 +11,8 @@ from pathlib import Path
 from demo.kube import ROOT
 from demo.report import DemoFailure, Report
 
-TELL_EVERY = 30.0
+TELL_FIRST, TELL_EVERY = 5.0, 30.0
+"""Seconds until a command that says nothing is told of, and from then on."""
 
 
 def cache() -> Path:
@@ -36,12 +37,12 @@ class Running:
         Raises:
             DemoFailure: it ended badly.
         """
-        told = time.monotonic()
+        tell_at = time.monotonic() + TELL_FIRST
         try:
             while self.process.poll() is None:
                 time.sleep(0.1)
-                if time.monotonic() - told > TELL_EVERY:
-                    told = time.monotonic()
+                if time.monotonic() > tell_at:
+                    tell_at = time.monotonic() + TELL_EVERY
                     report.detail(self._last_line())
         finally:
             self.stop()
@@ -77,7 +78,8 @@ def start(*words: str, name: str, environment: Mapping[str, str] | None = None) 
         process = subprocess.Popen(
             words,
             cwd=ROOT,
-            env=os.environ | dict(environment or {}),
+            # Python keeps what it writes to a file until it is much, and its last line is what is shown.
+            env=os.environ | {"PYTHONUNBUFFERED": "1"} | dict(environment or {}),
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,

@@ -60,6 +60,11 @@ def put(path: str, body: bytes) -> str:
     return f"{CLUSTER_STORE}/{path}"
 
 
+def get(path: str) -> bytes:
+    """Something that is stored."""
+    return _get(f"{HOST_STORE}/{path}")
+
+
 def _recipe() -> str:
     """Names everything that the weights depend on."""
     digest = hashlib.sha256(json.dumps(pictures.index()).encode())

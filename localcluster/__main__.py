@@ -33,6 +33,13 @@ def _up(options: argparse.Namespace) -> int:
     return 0
 
 
+def _add(options: argparse.Namespace) -> int:
+    if options.addon != "metrics-server" or not isinstance(providers.remembered(), providers.Local):
+        raise LocalClusterError(f"{options.addon} can be added to a local cluster alone")
+    cluster.up(metrics=True, progress=Progress())
+    return 0
+
+
 def _down(options: argparse.Namespace) -> int:
     providers.remembered().down(purge=options.purge, progress=Progress())
     providers.forget()
@@ -105,6 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     up = verb("up", _up, "start a cluster, or repair the one that is there")
     up.add_argument("--provider", choices=providers.NAMES, default="auto")
     up.add_argument("--nodes", type=int, choices=range(1, 10), default=1, metavar="N")
+    add = verb("add", _add, "add a part that only some need: metrics-server, which autoscalers ask")
+    add.add_argument("addon", choices=("metrics-server",))
     down = verb("down", _down, "remove the cluster; its images stay in the cache")
     down.add_argument("--purge", action="store_true", help="remove the images too")
     verb("prerequisites", _prerequisites, "install the packages of this system that the cluster needs")

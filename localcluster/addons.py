@@ -1,10 +1,10 @@
-"""What runs beside Kubernetes: DNS, LoadBalancer addresses and the store for weights."""
+"""What runs beside Kubernetes: DNS, LoadBalancer addresses, the store for weights, and metrics where asked for."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcluster import addresses, build, dns, loadbalancer, store
+from localcluster import addresses, build, dns, loadbalancer, metricsserver, store
 from localcluster.controlplane import ControlPlane
 from localcluster.processes import Daemon
 from localcluster.store import Store
@@ -12,15 +12,20 @@ from localcluster.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Programs:
-    """The programs of the addons."""
+    """The programs of the addons; what nobody asked for is None."""
 
     coredns: Path
     versitygw: Path
+    metrics_server: Path | None = None
 
     @classmethod
-    def built(cls, report: build.Report) -> "Programs":
+    def built(cls, report: build.Report, *, metrics: bool = False) -> "Programs":
         """Builds what is not in the cache."""
-        return cls(coredns=build.coredns(report), versitygw=build.versitygw(report))
+        return cls(
+            coredns=build.coredns(report),
+            versitygw=build.versitygw(report),
+            metrics_server=build.metrics_server(report) if metrics else None,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +56,8 @@ class Addons:
     def start(self) -> None:
         """Starts what does not run, and tells Kubernetes of it."""
         items = [*dns.objects(self.plane.address), *loadbalancer.objects(), *store.objects()]
+        if self.programs.metrics_server:
+            items += metricsserver.objects(self.plane)
         wanted = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
         self.plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=wanted)
         for daemon in self._users_of_the_api():
@@ -63,7 +70,10 @@ class Addons:
 
     def _users_of_the_api(self) -> list[Daemon]:
         directory = self.folder / "addons"
-        return [
+        found = [
             dns.daemon(self.plane, coredns=self.programs.coredns, directory=directory),
             loadbalancer.daemon(self.plane, directory=directory),
         ]
+        if program := self.programs.metrics_server:
+            found.append(metricsserver.daemon(self.plane, program=program, directory=directory))
+        return found

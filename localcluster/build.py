@@ -22,6 +22,7 @@ from localcluster.errors import LocalClusterError
 KUBERNETES = "1.35.4"  # the last minor that accepts the containerd 1.x of Debian 12
 COREDNS = "1.14.4"
 VERSITYGW = "1.8.0"
+METRICS_SERVER = "0.9.0"
 MODULE = Path(__file__).with_name("kube")
 _MINIMUM_GO = (1, 25)
 _STAMP = "k8s.io/component-base/version"
@@ -67,15 +68,25 @@ def coredns(report: Report = print) -> Path:
 
 def versitygw(report: Report = print) -> Path:
     """Returns the S3 server."""
-    folder = cache() / "bin" / f"versitygw-{VERSITYGW}"
+    return _installed("versitygw", VERSITYGW, "github.com/versity/versitygw/cmd/versitygw", report)
+
+
+def metrics_server(report: Report = print) -> Path:
+    """Returns metrics-server; it is built only where somebody asks for it."""
+    package = "sigs.k8s.io/metrics-server/cmd/metrics-server"
+    return _installed("metrics-server", METRICS_SERVER, package, report)
+
+
+def _installed(name: str, version: str, package: str, report: Report) -> Path:
+    """A program that `go install` builds as it is; the module's own go.sum pins what it depends on."""
+    folder = cache() / "bin" / f"{name}-{version}"
 
     def make(target: Path) -> None:
-        package = f"github.com/versity/versitygw/cmd/versitygw@v{VERSITYGW}"
-        argv = [go(), "install", "-v", "-trimpath", "-ldflags=-s -w", package]
+        argv = [go(), "install", "-v", "-trimpath", "-ldflags=-s -w", f"{package}@v{version}"]
         environment = {"GOBIN": str(target), "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"}
-        _run(argv, cwd=target, env=environment, title=f"versitygw {VERSITYGW}", report=report)
+        _run(argv, cwd=target, env=environment, title=f"{name} {version}", report=report)
 
-    return once(folder, make) / "versitygw"
+    return once(folder, make) / name
 
 
 def go() -> str:

@@ -16,7 +16,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -89,21 +89,24 @@ def current() -> Cluster | None:
     """The cluster that was brought up and not taken down since; its processes may have died."""
     try:
         note = json.loads((folder() / "cluster.json").read_text())
-        programs = Programs(coredns=Path(note["coredns"]), versitygw=Path(note["versitygw"]))
+        found = {field.name: note.get(field.name) for field in fields(Programs)}
+        programs = Programs(**{name: Path(path) for name, path in found.items() if path})
         return Cluster(folder=folder(), kube=Path(note["kube"]), programs=programs, size=note["size"])
     except (
         FileNotFoundError,
         ValueError,
         KeyError,
+        TypeError,
     ):  # none, or one of another version: `down` does without the note
         return None
 
 
-def up(*, size: int = 1, progress: Progress | None = None) -> Cluster:
+def up(*, size: int = 1, metrics: bool = False, progress: Progress | None = None) -> Cluster:
     """Brings the cluster up, or repairs it; returns when all nodes are Ready.
 
     Args:
         size: the number of nodes. A cluster with more keeps them.
+        metrics: whether metrics-server is wanted. A cluster that has it keeps it.
         progress: where the steps are reported; None prints them.
 
     Raises:
@@ -118,7 +121,8 @@ def up(*, size: int = 1, progress: Progress | None = None) -> Cluster:
         preflight.check(folder(), fresh=before is None)
         with report.step("programs"):
             kube, pause = build.kube(report.say), build.pause(report.say)
-            programs = Programs.built(report.say)
+            had = before is not None and before.programs.metrics_server is not None
+            programs = Programs.built(report.say, metrics=metrics or had)
         size = max(size, before.size if before else 1)
         cluster = Cluster(folder=folder(), kube=kube, programs=programs, size=size)
         host.remember(cluster.folder / "host.json")
@@ -240,8 +244,8 @@ def _sweep(state: Path, *, purge: bool) -> None:
 
 def _note(cluster: Cluster) -> None:
     part = cluster.folder / "cluster.part"
-    programs = {"coredns": str(cluster.programs.coredns), "versitygw": str(cluster.programs.versitygw)}
-    part.write_text(json.dumps({"kube": str(cluster.kube), "size": cluster.size, **programs}))
+    note = {"kube": cluster.kube, "size": cluster.size, **asdict(cluster.programs)}
+    part.write_text(json.dumps(note, default=str))
     part.rename(cluster.folder / "cluster.json")
 
 

@@ -25,6 +25,7 @@ from localcluster.ports import free_ports
 from localcluster.processes import Daemon, await_alive
 
 AUDIT_POLICY = Path(__file__).with_name("audit.json")
+FRONT_PROXY = "catfish-front-proxy"
 ADMIN = "catfish-admin"
 _LOOPBACK = "127.0.0.1"
 
@@ -185,6 +186,7 @@ class ControlPlane:
         """The process of kube-apiserver."""
         serving = self._serving_certificate()
         kubelet = self.authority.client("kube-apiserver-kubelet-client", groups=["system:masters"])
+        front = self.authority.client(FRONT_PROXY)
         tokens = self.authority.signing_key("service-accounts")
         # The address in the Endpoints of the Service `kubernetes` may not be loopback.
         reconciler = "none" if ip_address(self.address).is_loopback else "lease"
@@ -202,6 +204,12 @@ class ControlPlane:
             *(f"--service-account-signing-key-file={tokens}", "--kubelet-preferred-address-types=InternalIP"),
             f"--kubelet-client-certificate={kubelet.certificate}",
             *(f"--kubelet-client-key={kubelet.key}", f"--service-cluster-ip-range={addresses.SERVICES}"),
+            # how an API behind this one (metrics-server) knows whom it answers
+            *(f"--proxy-client-cert-file={front.certificate}", f"--proxy-client-key-file={front.key}"),
+            *(f"--requestheader-client-ca-file={self.authority.certificate}",),
+            *(f"--requestheader-allowed-names={FRONT_PROXY}", "--requestheader-group-headers=X-Remote-Group"),
+            "--requestheader-username-headers=X-Remote-User",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
             *(f"--audit-policy-file={AUDIT_POLICY}", f"--audit-log-path={self.audit_log}"),
             *("--audit-log-maxsize=100", "--audit-log-maxbackup=2", "--profiling=false"),
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from catfish_operator import reasons, rollout
+from catfish_operator import pods, reasons
 from catfish_operator.model import CatfishModel
 from catfish_operator.resources import deployment
 from catfish_server import errors, settings
@@ -41,8 +41,11 @@ FULL = {
         },
         "verification": {
             "configMapRef": {"name": "golden"},
-            "samples": [{"key": "chelsea.jpg", "class": "cat"}, {"key": "b.png", "class": "fïsh $(HOME) $"}],
-            "minAccuracy": 0.5,
+            "samples": [
+                {"key": "chelsea.jpg", "class": "cat"},
+                {"key": "$(HOME).jpg", "class": "fïsh $(HOME) $"},
+            ],
+            "minAccuracy": 0.75,
         },
         "drainSeconds": 7,
         "replicas": 2,
@@ -89,6 +92,9 @@ def test_what_the_spec_says_arrives_in_the_server_unchanged():
     assert read.image_size == spec["model"]["imageSize"]
     assert list(read.mean) == spec["model"]["mean"]
     assert list(read.std) == spec["model"]["std"]
+    golden = [{"key": key, "class": answer} for key, answer in read.verification_samples]
+    assert golden == spec["verification"]["samples"]
+    assert read.verification_min_accuracy == spec["verification"]["minAccuracy"]
     assert read.unknown_threshold == spec["prediction"]["unknownThreshold"]
     assert read.return_probabilities is True
     assert read.image_urls_enabled is False
@@ -165,10 +171,11 @@ def test_the_operator_understands_exactly_the_reasons_that_a_server_gives():
 def test_a_termination_message_of_the_server_becomes_the_operators_verdict(reason):
     failure = failures()[reason]("spec.weights.url: it is so")
     message = json.dumps({"reason": failure.reason, "message": str(failure), "retriable": failure.retriable})
-    verdict = rollout._report(message)
-    assert verdict is not None
-    assert verdict.reason == reason
-    assert "spec.weights.url: it is so" in verdict.message
+    fault = pods._report(message)
+    assert fault is not None
+    assert fault.reason == reason
+    assert fault.detail == "spec.weights.url: it is so"
+    assert fault.world == failure.retriable
 
 
 def test_the_grace_period_is_the_one_that_the_contract_promises():

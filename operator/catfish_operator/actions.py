@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from catfish_operator.history import EMPTY, History
 from catfish_operator.model import CatfishModel, Json
 from catfish_operator.reasons import Verdict
 
@@ -27,6 +28,7 @@ class Replace:
     Attributes:
         resource_version: the write must fail if the object has changed since.
         path: of the part, as a JSON pointer.
+        also: other parts that must change in the same write, by path.
     """
 
     api_version: str
@@ -37,6 +39,7 @@ class Replace:
     resource_version: str
     path: str
     value: Any
+    also: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +67,18 @@ class Plan:
 
     Attributes:
         actions: the writes, in their order.
+        confirm: what the actions undo rests on objects that must be read live before them.
         verdict: how far the model is from what its spec asks for.
+        history: the revisions, with the records that the actions write.
         model: None if the spec cannot be understood.
         target: the name of the revision that the spec asks for; None if that is unknown.
         requeue_after: seconds after which to look again though nothing happens; None: events are enough.
     """
 
     actions: tuple[Action, ...] = ()
+    confirm: bool = False
     verdict: Verdict
+    history: History = EMPTY
     model: CatfishModel | None = None
     target: str | None = None
     requeue_after: float | None = None

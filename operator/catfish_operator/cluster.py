@@ -4,23 +4,18 @@ Called by `reconcile` (one object at a time) and `controller` (listings). Decide
 the connection. Every call has a timeout; none is repeated here, the queue does that.
 """
 
-import asyncio
-import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import aiohttp
-from kubernetes.aio import client, config
-
 from catfish_operator import errors
+from catfish_operator.connection import Connection
 from catfish_operator.model import GROUP, VERSION, Json
 
 FIELD_MANAGER = "catfish-operator"
 MODEL_LABEL = "catfish.dev/model"
 CHUNK = 500  # objects in one page of a listing; what client-go's reflectors ask for
-CONNECT_SECONDS = 5.0
 
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
@@ -29,11 +24,16 @@ MERGE_PATCH = "application/merge-patch+json"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of object that the operator sees: where it lies in the API."""
+    """A kind of object that the operator sees: where it lies in the API.
+
+    Attributes:
+        optional: the cluster may not know it; then there are simply none.
+    """
 
     api_version: str
     kind: str
     plural: str
+    optional: bool = False
 
     def path(self, namespace: str, name: str = "") -> str:
         """The address of one object, of a namespace's objects, or (empty namespace) of all."""
@@ -48,9 +48,15 @@ CHILDREN = (
     Kind("apps/v1", "Deployment", "deployments"),
     Kind("v1", "Service", "services"),
     Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
+    Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
+    Kind("monitoring.coreos.com/v1", "ServiceMonitor", "servicemonitors", optional=True),
     Kind("v1", "Pod", "pods"),
 )
 KINDS = (MODEL, *CHILDREN)
+
+LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
+EVENT = Kind("events.k8s.io/v1", "Event", "events")
+"""What the operator writes for itself; neither is watched."""
 
 
 def kind_of(api_version: str, kind: str) -> Kind:
@@ -114,19 +120,24 @@ class Cluster(Protocol):
 
 
 class KubernetesCluster:
-    """The real one, on `kubernetes.aio`."""
+    """The real one. Nothing is written while `write_seconds` says that nothing may be."""
 
     def __init__(
-        self, api: client.ApiClient, *, request_seconds: float, count: Callable[[str, int], None]
+        self, connection: Connection, *, write_seconds: Callable[[], float] = lambda: math.inf
     ) -> None:
-        self._api = api
-        self._count = count
-        self._timeout = aiohttp.ClientTimeout(total=request_seconds, sock_connect=CONNECT_SECONDS)
+        """Wraps a connection.
+
+        Args:
+            connection: every call goes over it.
+            write_seconds: for how many seconds from now we may write; 0 or less: not at all.
+        """
+        self._connection = connection
+        self._write_seconds = write_seconds
 
     async def served(self, kind: Kind) -> bool:
         """Says whether the API server knows the kind: asks discovery, which every account may read."""
         try:
-            found = await self._call("GET", f"/apis/{kind.api_version}")
+            found = await self._connection.call("GET", f"/apis/{kind.api_version}")
         except errors.NotServed:
             return False
         return any(resource["name"] == kind.plural for resource in found["resources"])
@@ -139,7 +150,7 @@ class KubernetesCluster:
         items: list[Json] = []
         token = ""
         while True:
-            page = await self._call(
+            page = await self._connection.call(
                 "GET", kind.path(namespace), query={**query, "continue": token} if token else query
             )
             items += page["items"]
@@ -154,7 +165,7 @@ class KubernetesCluster:
     async def get(self, kind: Kind, *, namespace: str, name: str) -> Json | None:
         """Reads one object with a quorum read (no resourceVersion given)."""
         try:
-            return await self._call("GET", kind.path(namespace, name))
+            return await self._connection.call("GET", kind.path(namespace, name))
         except errors.NotServed:
             return None
 
@@ -189,71 +200,51 @@ class KubernetesCluster:
         query = {"fieldManager": FIELD_MANAGER}
         return await self._write("PATCH", path, query=query, body=patch, content_type=MERGE_PATCH)
 
-    async def _write(self, *args: Any, **kwargs: Any) -> Json:  # noqa: ANN401 - those of `_call`
+    async def create_event(self, body: Json) -> None:
+        """Makes an Event."""
+        await self._write("POST", EVENT.path(body["metadata"]["namespace"]), body=body)
+
+    async def count_event(self, namespace: str, name: str, *, series: Json) -> None:
+        """Says of an Event that it happened again."""
+        path = EVENT.path(namespace, name)
+        await self._write("PATCH", path, body={"series": series}, content_type=MERGE_PATCH)
+
+    async def _write(self, *args: Any, **kwargs: Any) -> Json:  # noqa: ANN401 - those of `Connection.call`
         """A call that changes something: if the object is not there any more, we decided on old news."""
+        seconds = self._write_seconds()
+        if seconds <= 0:
+            raise errors.NotLeader("somebody else may be the leader by now: nothing is written")
         try:
-            return await self._call(*args, **kwargs)
+            return await self._connection.call(*args, **kwargs, within=seconds)
         except errors.NotServed as error:
             raise errors.Stale(str(error)) from error
 
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Json | list[Json] | None = None,
-        content_type: str = "application/json",
-    ) -> Json:
-        what = f"{method} {path}"
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+
+class LeaseStore:
+    """The Lease that says which replica of the operator writes; see `controller.lease`."""
+
+    def __init__(self, connection: Connection, *, namespace: str, name: str) -> None:
+        self._connection = connection
+        self._namespace = namespace
+        self._name = name
+
+    async def read(self, *, within: float) -> Json | None:
+        """Reads it from the store itself; None if there is none."""
         try:
-            request = await self._api.param_serialize(
-                method, path, query_params=list((query or {}).items()), header_params=headers, body=body,
-                auth_settings=["BearerToken"],
-            )  # fmt: skip
-            response = await self._api.call_api(*request, _request_timeout=self._timeout)
-            text = (await response.read()).decode(errors="replace")  # type: ignore[no-untyped-call]  # its gap
-        except TimeoutError as error:
-            self._count(method, 0)
-            raise errors.Unreachable(f"{what}: no answer in {self._timeout.total:g} s") from error
-        except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError, config.ConfigException) as error:
-            self._count(method, 0)
-            raise errors.Unreachable(f"{what}: {error or type(error).__name__}") from error
-        self._count(method, response.status)
-        answer = _parse(what, text, status=response.status)
-        if 200 <= response.status < 300:
-            return answer
-        raise error_of(what, status=response.status, answer=answer)
+            return await self._connection.call("GET", LEASE.path(self._namespace, self._name), within=within)
+        except errors.NotServed:
+            return None
 
-
-def _parse(what: str, text: str, *, status: int) -> Json:
-    try:
-        answer = json.loads(text)
-    except ValueError as error:
-        if status < 300:
-            raise errors.Unreachable(f"{what}: the answer is not JSON") from error
-        answer = text[:300]
-    return answer if isinstance(answer, dict) else {"message": text[:300]}
-
-
-def error_of(what: str, *, status: int, answer: Json) -> errors.CatfishError:
-    """The error of ours for an answer of the API server: it says who must act."""
-    message = " ".join(str(answer.get("message") or answer.get("reason") or "").split())[:500]
-    text = f"{what}: {status} {message}"
-    causes = [cause.get("reason") for cause in (answer.get("details") or {}).get("causes") or []]
-    if status == 404:
-        return errors.NotServed(text)
-    if status == 410 or "NamespaceTerminating" in causes:
-        return errors.Unreachable(text)  # a listing that outlived its snapshot; a namespace on its way out
-    if status == 401 or (status == 403 and "is forbidden: User " in message and " cannot " in message):
-        return errors.NotAllowed(text)
-    if status == 409 or (status == 422 and ("testing value" in message or "error in our request" in message)):
-        return errors.Stale(text)
-    if status in {400, 403, 413, 415, 422}:
-        reason = "QuotaExceeded" if "exceeded quota" in message else "AdmissionDenied"
-        return errors.Refused(reason=reason, message=message)
-    return errors.Unreachable(text)
+    async def write(self, spec: Json, *, version: str | None, within: float) -> Json:
+        """Makes it, or replaces it if it still has the version that was read."""
+        metadata = {"name": self._name, "namespace": self._namespace}
+        body: Json = {"apiVersion": LEASE.api_version, "kind": LEASE.kind, "spec": spec, "metadata": metadata}
+        if version is None:
+            path = LEASE.path(self._namespace)
+            return await self._connection.call("POST", path, body=body, within=within)
+        metadata["resourceVersion"] = version
+        path = LEASE.path(self._namespace, self._name)
+        return await self._connection.call("PUT", path, body=body, within=within)
 
 
 def merge_patch(live: Json, wanted: Json) -> Json:
@@ -267,33 +258,3 @@ def merge_patch(live: Json, wanted: Json) -> Json:
         elif value != old:
             patch[name] = value
     return patch
-
-
-@asynccontextmanager
-async def connect(
-    environ: Mapping[str, str], *, request_seconds: float, connections: int, count: Callable[[str, int], None]
-) -> AsyncIterator[KubernetesCluster]:
-    """Opens the API of the cluster we run in or, outside, of the kubeconfig. Nothing is sent yet."""
-    configuration = client.Configuration()
-    configuration.connection_pool_maxsize = connections
-    configuration.retries = None  # the queue retries, with a back-off that is ours
-    if in_cluster(environ):
-        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # its gap
-    else:
-        await config.load_kube_config(  # type: ignore[no-untyped-call]  # its gap
-            client_configuration=configuration, persist_config=False
-        )
-    async with client.ApiClient(configuration) as api:
-        api.user_agent = FIELD_MANAGER
-        yield KubernetesCluster(api, request_seconds=request_seconds, count=count)
-
-
-def in_cluster(environ: Mapping[str, str]) -> bool:
-    """Says whether this process runs in a pod; a KUBECONFIG outranks that."""
-    return bool(environ.get("KUBERNETES_SERVICE_HOST")) and not environ.get("KUBECONFIG")
-
-
-def in_cluster_server(environ: Mapping[str, str]) -> str:
-    """The API server's address as the kubelet gave it to this pod."""
-    host, port = environ["KUBERNETES_SERVICE_HOST"], environ.get("KUBERNETES_SERVICE_PORT", "443")
-    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"

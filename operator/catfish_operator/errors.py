@@ -39,6 +39,10 @@ class NotAllowed(NeedsWorld):
     """The operator itself lacks a right (401, 403 by RBAC): somebody has to mend the installation."""
 
 
+class NotLeader(NeedsWorld):
+    """Another replica of the operator may be the one that writes by now. Met by a leader that was held up."""
+
+
 class Stale(CatfishError):
     """What the decision was based on is no longer so (409, 404 of a known object): look again."""
 

@@ -19,16 +19,8 @@ from typing import Any
 import kopf
 
 from catfish_operator import errors
-from catfish_operator.cluster import (
-    CHILDREN,
-    KINDS,
-    MODEL,
-    MODEL_LABEL,
-    Cluster,
-    Kind,
-    in_cluster,
-    in_cluster_server,
-)
+from catfish_operator.cluster import CHILDREN, KINDS, MODEL, MODEL_LABEL, Cluster, Kind
+from catfish_operator.connection import in_cluster, in_cluster_server
 from catfish_operator.model import Json
 
 log = logging.getLogger(__name__)

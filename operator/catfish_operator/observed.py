@@ -1,12 +1,71 @@
 """What was seen of one model and of everything that carries its name, frozen at one moment.
 
-Made by the controller's cache; read by `plan` and `status`. The objects are raw and may be somebody else's.
+Made by the controller's cache, completed by `reconcile` with what is remembered of the rollout; read by `plan`
+and `status`. The objects are raw and may be somebody else's.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from catfish_operator.model import Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What a pod's admin port told of itself.
+
+    Attributes:
+        stage: a word of docs/contract.md; None: it was not told.
+        done: how far the stage is, bytes while fetching.
+        requests, errors: predictions answered since the server started, and how many of them with a status of 5xx.
+        seconds: the sum of the time that the answered predictions took.
+        counted: whether the three numbers could be read at all.
+        weights: sha256, bytes, format and downloadSeconds, None before they are known.
+    """
+
+    stage: str | None = None
+    done: int = 0
+    requests: int = 0
+    errors: int = 0
+    seconds: float = 0.0
+    counted: bool = False
+    weights: Json | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """What had to be remembered of the present rollout, because no single look shows it. Made by `watch`.
+
+    Seconds are of a monotonic clock. It is lost with the process, and every time then begins anew: a canary is
+    watched for longer, nothing is released too early.
+
+    Attributes:
+        trial: the rollout that this is about; another one starts from nothing.
+        at: when the last look was.
+        since: since when each of the facts that hold now has held without a break.
+        best: the furthest that each number of the progress has been.
+        progressed_at: when one of them last rose.
+        ready: by pod: how often its containers had been restarted when it was last seen Ready.
+        baseline: by pod: the first reading of it.
+    """
+
+    trial: tuple[str | None, ...] = ()
+    at: float = 0.0
+    since: Mapping[str, float] = field(default_factory=dict)
+    best: tuple[int, ...] = ()
+    progressed_at: float = 0.0
+    ready: Mapping[str, int] = field(default_factory=dict)
+    baseline: Mapping[str, Reading] = field(default_factory=dict)
+
+    def lasted(self, fact: str) -> float:
+        """Seconds for which a fact has held; 0 if it does not hold."""
+        return self.at - self.since.get(fact, self.at)
+
+    @property
+    def quiet(self) -> float:
+        """Seconds since the last progress."""
+        return self.at - self.progressed_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,10 +73,14 @@ class Observed:
     """One look at one model. A None means that there was no such object.
 
     Attributes:
-        now: the moment of the look, UTC. Only written into conditions, never compared with a server's time.
+        now: the moment of the look, UTC. Only written down; of what is read, only the time of a next try that
+            this operator (or one before it) set itself is compared with it.
         body: the CatfishModel as the API server gave it.
+        served: kinds of APIs that not every cluster has and this one has (ServiceMonitor).
         revisions: ControllerRevisions that carry the model's label or a name that the model wants.
         pods: pods that carry the model's label.
+        readings: what pods told of themselves, by `pods.identity`; a pod that could not be asked is missing.
+        watch: what is remembered of the rollout.
     """
 
     now: datetime
@@ -25,5 +88,10 @@ class Observed:
     deployment: Json | None = None
     service: Json | None = None
     budget: Json | None = None
+    autoscaler: Json | None = None
+    monitor: Json | None = None
+    served: frozenset[str] = frozenset()
     revisions: tuple[Json, ...] = ()
     pods: tuple[Json, ...] = ()
+    readings: Mapping[str, Reading] = field(default_factory=dict)
+    watch: Watch = field(default_factory=Watch)

@@ -3,16 +3,20 @@
 It never raises for what the API server accepts: what cannot be obeyed becomes the plan's verdict.
 """
 
-from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 
-from catfish_operator import children, rollout
+from catfish_operator import children, history, pods, progress, rollout
 from catfish_operator.actions import Action, Apply, Plan
 from catfish_operator.errors import InvalidSpec
+from catfish_operator.history import Entry, History
 from catfish_operator.model import CatfishModel, Json
 from catfish_operator.observed import Observed
 from catfish_operator.reasons import Verdict, progressing, stalled
-from catfish_operator.resources import budget, deployment, drift, revision
-from catfish_operator.resources.metadata import MANAGER, REVISION_LABEL, claim
+from catfish_operator.resources import deployment, drift, record, revision
+from catfish_operator.resources.metadata import MANAGER, claim
+from catfish_operator.resources.record import Record
+from catfish_operator.rollout import Course
 
 LOOK_AGAIN_SECONDS = 2.0
 """How soon to look again while an object of an earlier model is being deleted."""
@@ -27,33 +31,50 @@ def plan(observed: Observed) -> Plan:
     except InvalidSpec as error:
         return Plan(verdict=stalled("InvalidSpec", str(error)))
     target = revision.name(model)
-    kept = _find(observed.revisions, target)
-    live = [child for child in (kept, observed.deployment, observed.service, observed.budget) if child]
-    if obstacle := _obstacle(model, live, several=rollout.wanted_replicas(model, observed.deployment) > 1):
+    kept = next((item for item in observed.revisions if item["metadata"]["name"] == target), None)
+    live = [child for child in (kept, observed.deployment, *children.needed(model, observed)) if child]
+    if obstacle := _obstacle(model, live):
         return Plan(verdict=obstacle, model=model, target=target)
     if leaving := [child for child in live if claim(model, child) == "leaving"]:
         verdict = progressing("WaitingForDeletion", f"{_words(leaving[0])} is still being deleted")
         return Plan(verdict=verdict, model=model, target=target, requeue_after=LOOK_AGAIN_SECONDS)
-    template = revision.stored_template(kept) if kept else None
-    template = template or deployment.template(model, revision=target)
+    return _follow(observed, model=model, target=target, known=history.history(model, observed))
+
+
+def _follow(observed: Observed, *, model: CatfishModel, target: str, known: History) -> Plan:
+    """The plan that follows the course of the rollout."""
+    course = rollout.course(observed, model=model, target=target, history=known)
+    rendered, serve = deployment.template(model, revision=target), known.find(course.serve)
+    template = (revision.stored_template(serve.live) if serve else None) or rendered
     actions: list[Action] = [
-        *_revision_actions(model, observed, kept=kept, template=template),
-        *_deployment_actions(model, observed.deployment, template=template),
-        *children.service_actions(model, observed.service),
-        *children.budget_actions(model, observed),
-        *_surplus_revisions(model, observed, target=target),
+        *_revision_actions(model, known, target=target, template=rendered, records=course.records),
+        *_deployment_actions(model, observed.deployment, template=template, course=course),
+        *children.actions(model, observed),
+        *_surplus_revisions(model, observed, known, target=target),
     ]
-    verdict = rollout.verdict(observed, model=model, target=target)
-    if actions and verdict.phase == "settled":
+    verdict = course.verdict
+    if actions and verdict.phase in ("settled", "baking"):
         verdict = progressing("Applying")
-    return Plan(actions=tuple(actions), verdict=verdict, model=model, target=target)
+    return Plan(
+        actions=tuple(actions),
+        confirm=course.confirm,
+        verdict=verdict,
+        history=_with(known, course.records),
+        model=model,
+        target=target,
+        requeue_after=course.look_after,
+    )
 
 
-def _obstacle(model: CatfishModel, live: list[Json], *, several: bool) -> Verdict | None:
-    """What is somebody else's under a name that we need. A budget is in the way only if one is wanted."""
+def _with(known: History, records: Mapping[str, Record]) -> History:
+    """The history as it will be once the records are written."""
+    return History(tuple(replace(entry, record=records.get(entry.name, entry.record)) for entry in known))
+
+
+def _obstacle(model: CatfishModel, live: list[Json]) -> Verdict | None:
+    """What is somebody else's under a name that we need."""
     for child in live:
-        unwanted = child["kind"] == budget.KIND and not several
-        if claim(model, child) == "foreign" and not unwanted:
+        if claim(model, child) == "foreign":
             return stalled(
                 "NameConflict", f"{_words(child)}; rename the model, or remove or relabel that object"
             )
@@ -66,69 +87,80 @@ def _words(child: Json) -> str:
     return f"{child['kind']} {child['metadata']['name']}"
 
 
-def _find(revisions: tuple[Json, ...], name: str) -> Json | None:
-    return next((item for item in revisions if item["metadata"]["name"] == name), None)
-
-
 def _revision_actions(
-    model: CatfishModel, observed: Observed, *, kept: Json | None, template: Json
+    model: CatfishModel, known: History, *, target: str, template: Json, records: Mapping[str, Record]
 ) -> list[Apply]:
-    """Keeps the target revision, with the greatest number of all: the order of being asked for."""
-    others = [item for item in observed.revisions if item is not kept]
-    ours = [item for item in others if claim(model, item) in ("ours", "adoptable")]
-    greatest = max(map(revision.number, ours), default=0)
-    actions = [
-        action for item in ours if (action := _revision_action(model, item, number=revision.number(item)))
-    ]
+    """Keeps the records, and the target revision with the greatest number of all: the order of being asked for."""
+    kept = known.find(target)
+    greatest = max((entry.number for entry in known if entry is not kept), default=0)
+    actions = []
+    for entry in known:
+        number = greatest + 1 if entry is kept and entry.number <= greatest else entry.number
+        action = _revision_action(model, entry, number=number, kept=records.get(entry.name, entry.record))
+        actions += [action] if action else []
     if kept is None:
-        name, data = revision.name(model), revision.data(model, template)
-        wanted = revision.revision(model, name=name, number=greatest + 1, data=data)
-        return [*actions, Apply(manifest=wanted)]
-    number = revision.number(kept)
-    action = _revision_action(model, kept, number=number if number > greatest else greatest + 1)
-    return [*actions, action] if action else actions
+        data, fresh = revision.data(model, template), records.get(target, Record())
+        wanted = revision.revision(model, name=target, number=greatest + 1, data=data, kept=fresh)
+        actions.append(Apply(manifest=wanted))
+    return actions
 
 
-def _revision_action(model: CatfishModel, live: Json, *, number: int) -> Apply | None:
-    """Adopts a revision that lost its owner, and gives it its number; what it keeps stays as it is."""
-    name = live["metadata"]["name"]
-    wanted = revision.revision(model, name=name, number=number, data=live.get("data") or {})
-    if not drift.differs({key: wanted[key] for key in ("metadata", "revision")}, live):
+def _revision_action(model: CatfishModel, entry: Entry, *, number: int, kept: Record) -> Apply | None:
+    """Adopts a revision that lost its owner, gives it its number and its record; its template stays as it is."""
+    data = entry.live.get("data") or {}
+    wanted = revision.revision(model, name=entry.name, number=number, data=data, kept=kept)
+    same = not drift.differs({key: wanted[key] for key in ("metadata", "revision")}, entry.live)
+    if same and record.read(entry.live) == kept:
         return None
-    return Apply(manifest=wanted, uid=live["metadata"]["uid"])
+    return Apply(manifest=wanted, uid=entry.live["metadata"]["uid"])
 
 
-def _deployment_actions(model: CatfishModel, live: Json | None, *, template: Json) -> list[Action]:
-    wanted = deployment.deployment(model, template=template, replicas=_replicas_to_write(model, live))
+def _deployment_actions(
+    model: CatfishModel, live: Json | None, *, template: Json, course: Course
+) -> list[Action]:
+    replicas = _replicas_to_write(model, live)
+    wanted = deployment.deployment(model, template=template, replicas=replicas, held=course.held)
     if live is None:
         return [Apply(manifest=wanted)]
+    if replicas is not None and model.replicas is None:
+        # Somebody else may take the number at this moment; an older one may not be forced onto theirs.
+        wanted["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
     if not (drift.template_extended(template, live) or drift.template_must_be_replaced(template, live)):
         return children.apply_if_needed(wanted, live)
-    return [children.replace(live, path="/spec/template", value=template)]
+    # A template that is to be held may not be there for a moment without its hold.
+    pace = {name: wanted["spec"][name] for name in ("minReadySeconds", "progressDeadlineSeconds")}
+    also = tuple(
+        (f"/spec/{name}", value) for name, value in pace.items() if drift.differs({name: value}, live["spec"])
+    )
+    return [children.replace(live, path="/spec/template", value=template, also=also)]
 
 
 def _replicas_to_write(model: CatfishModel, live: Json | None) -> int | None:
     """The number that we answer for. With none in the spec it is held on to until somebody else takes it.
 
-    To leave out a field that we own would remove it, and the API server would put 1 in its place.
+    To leave out a field that we own would remove it, and the API server would put 1 in its place. So an
+    autoscaler takes over at its first write, and until then the pods stay as many as they are.
     """
-    if model.replicas is not None or live is None:
+    if live is None:
+        return model.autoscaling.min_replicas if model.autoscaling else model.replicas
+    if model.replicas is not None:
         return model.replicas
     owned = any(
         "f:replicas" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
         for entry in live["metadata"].get("managedFields") or []
         if entry.get("manager") == MANAGER and not entry.get("subresource")
     )
-    return rollout.wanted_replicas(model, live) if owned else None
+    return progress.wanted_replicas(model, live) if owned else None
 
 
-def _surplus_revisions(model: CatfishModel, observed: Observed, *, target: str) -> list[Action]:
-    """The oldest revisions beyond those that are kept; never the target, nor one that still has pods."""
-    ours = [item for item in observed.revisions if claim(model, item) == "ours"]
-    used = Counter((pod["metadata"].get("labels") or {}).get(REVISION_LABEL) for pod in observed.pods)
-    used.update([target, rollout.revision_of(observed.deployment)])
-    others = sorted((item for item in ours if item["metadata"]["name"] not in used), key=revision.number)
-    surplus = len(others) + len({item["metadata"]["name"] for item in ours} & used.keys()) - revision.KEPT
-    if _find(observed.revisions, target) is None:
-        surplus += 1
-    return [children.delete(item) for item in others[: max(0, surplus)]]
+def _surplus_revisions(
+    model: CatfishModel, observed: Observed, known: History, *, target: str
+) -> list[Action]:
+    """The oldest revisions beyond those that are kept; never one that serves, is wanted, or can be gone back to."""
+    ours = [entry for entry in known if claim(model, entry.live) == "ours"]
+    labels = map(pods.revision_of, observed.pods)
+    stable = known.proven(besides=target)
+    used = {*labels, target, progress.live_revision(observed.deployment), stable.name if stable else None}
+    others = [entry for entry in ours if entry.name not in used]
+    surplus = len(others) - model.revision_history_limit
+    return [children.delete(entry.live) for entry in others[: max(0, surplus)]]

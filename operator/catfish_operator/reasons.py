@@ -26,6 +26,9 @@ STALLED: Final = {
     "ArchitectureMismatch": "The weights do not fit spec.model",
     "NonFiniteWeights": "The weights hold values that are not finite",
     "ProgressDeadlineExceeded": "The rollout made no progress within spec.rollout.progressDeadlineSeconds",
+    "VerificationFailed": "The model does not answer the golden images of spec.verification as expected",
+    "CanaryErrorRate": "The new pods answer more requests with errors than spec.rollout.canary allows",
+    "CanaryLatency": "The new pods answer more slowly than spec.rollout.canary allows",
     "NameConflict": "An object that the model needs belongs to somebody else",
     "InvalidSpec": "The spec cannot be obeyed",
 }
@@ -37,6 +40,8 @@ RECONCILING: Final = {
     "RolloutStarted": "Pods of the target revision are being started",
     "Scaling": "The number of pods is being changed",
     "PodsStarting": "Pods are not available yet",
+    "Canary": "The first pods of the target revision are being watched",
+    "Baking": "Every pod runs the target revision, which is watched until it counts as proven",
 }
 """What is awaited while a model is on its way."""
 
@@ -46,13 +51,20 @@ SETTLED: Final = {
     "Serving": "A pod behind the Service answers",
     "NoReadyPods": "No pod can answer yet",
     "NoService": "There is no Service of the model",
+    "ImageChanged": "Pods of one revision run different images",
+    "WeightsChanged": "Pods of one revision have loaded different weights",
     "NotStalled": "Nothing is in the way",
+    "RolledBack": "The last proven revision serves instead of what the spec asks for",
+    "RevisionQuarantined": "The spec asks for a revision that has failed before, which is not tried again",
+    "Paused": "spec.rollout.paused is true",
+    "WeightsLoaded": "A pod of the target revision has fetched, verified and loaded the weights",
+    "WeightsAwaited": "No pod of the target revision has loaded the weights yet",
 }
 """What else the conditions say."""
 
 SENTENCES: Final = STALLED | RECONCILING | SETTLED
 
-REPORTED: Final = frozenset(
+WEIGHTS: Final = frozenset(
     {
         "WeightsNotFound",
         "WeightsForbidden",
@@ -62,9 +74,11 @@ REPORTED: Final = frozenset(
         "UnsafeWeights",
         "ArchitectureMismatch",
         "NonFiniteWeights",
-        "InvalidSpec",
     }
 )
+"""Reasons that speak of the weights: the condition WeightsReady repeats them."""
+
+REPORTED: Final = WEIGHTS | {"VerificationFailed", "InvalidSpec"}
 """Reasons that a container may give for its own end: the table of docs/contract.md."""
 
 CONSIDERED: Final = 4096
@@ -79,16 +93,20 @@ SECRETS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """How far a model is: settled, progressing, or stalled.
+    """How far a model is.
 
     Attributes:
+        phase: `settled`; `progressing`; `baking`: every pod is new, none is proven; `paused`; `stalled`;
+            `reverted`: the last proven revision serves instead of the target.
         reason: a key of `SENTENCES`.
         message: one sentence about the case at hand; it holds nothing that changes while nothing happens.
+        cause: why a reverted model was reverted, a key of `STALLED`; empty in other phases.
     """
 
-    phase: Literal["settled", "progressing", "stalled"]
+    phase: Literal["settled", "progressing", "baking", "paused", "stalled", "reverted"]
     reason: str
     message: str
+    cause: str = ""
 
 
 def stalled(reason: str, detail: str = "") -> Verdict:

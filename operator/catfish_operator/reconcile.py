@@ -6,13 +6,13 @@ asked for. Status is said last and on every path: also when an action was refuse
 
 import logging
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from typing import Protocol
 
-from catfish_operator import errors, plan, reasons, status
+from catfish_operator import errors, plan, pods, reasons, status
 from catfish_operator.actions import Action, Apply, Delete, Replace
 from catfish_operator.cluster import MODEL, Cluster, Kind, kind_of
 from catfish_operator.model import Json
+from catfish_operator.observe import Key, Observer
 from catfish_operator.observed import Observed
 
 log = logging.getLogger(__name__)
@@ -21,14 +21,9 @@ log = logging.getLogger(__name__)
 # when others write at the same time. A model that is not settled then waits for its back-off.
 LOOKS = 6
 
-Key = tuple[str, str]
-
 
 class Memory(Protocol):
     """What is known of the cluster; see `controller.cache`."""
-
-    def snapshot(self, key: Key, *, now: datetime) -> Observed | None:
-        """Everything known about one model; None if there is no such model."""
 
     def observe(self, kind: Kind, item: Json, *, live: bool = False) -> object:
         """Takes note of an object that was just read or written."""
@@ -40,10 +35,29 @@ class Memory(Protocol):
 class Reconciler:
     """Brings models to what their specs ask for, through `cluster`, on what `memory` knows."""
 
-    def __init__(self, *, cluster: Cluster, memory: Memory, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        memory: Memory,
+        observer: Observer,
+        announce: Callable[[Json, Json | None, Json], None] = lambda *_: None,
+        repaired: Callable[[Observed, Action], None] = lambda *_: None,
+    ) -> None:
+        """Prepares the looks.
+
+        Args:
+            cluster: where is written.
+            memory: what is known.
+            observer: looks at a model.
+            announce: told of each status written: the model, the status before, the status after.
+            repaired: told of each action done: what was seen before it, and the action.
+        """
         self._cluster = cluster
+        self._announce = announce
+        self._repaired = repaired
         self._memory = memory
-        self._now = now
+        self._observer = observer
 
     async def reconcile(self, key: Key) -> float | None:
         """Looks at one model until nothing is left to do.
@@ -56,12 +70,17 @@ class Reconciler:
             NeedsWorld: something could not be done now.
         """
         met: set[tuple[str, str]] = set()
+        confirmed = False
         for _ in range(LOOKS):
-            observed = self._memory.snapshot(key, now=self._now())
+            observed = self._observer.look(key)
             if observed is None:
                 return None
             planned = plan.plan(observed)
-            failure = await self._execute(key, planned.actions, met=met)
+            if planned.confirm and not confirmed:
+                await self._confirm(observed, planned.target)
+                confirmed = True
+                continue
+            failure = await self._execute(key, observed, planned.actions, met=met)
             if isinstance(failure, errors.Stale) or (failure is None and planned.actions):
                 continue
             try:
@@ -75,12 +94,13 @@ class Reconciler:
         raise errors.Unsettled(f"{key[0]}/{key[1]}: changed by somebody else faster than it can be settled")
 
     async def _execute(
-        self, key: Key, actions: Iterable[Action], *, met: set[tuple[str, str]]
+        self, key: Key, seen: Observed, actions: Iterable[Action], *, met: set[tuple[str, str]]
     ) -> errors.CatfishError | None:
         """Does the actions in order, up to the first that fails; returns how that one failed."""
         for action in actions:
             try:
                 await self._do(action, met=met)
+                self._repaired(seen, action)
             except errors.Noted as error:
                 return error
             except errors.Stale as error:
@@ -105,6 +125,7 @@ class Reconciler:
                     {"op": "test", "path": "/metadata/resourceVersion", "value": action.resource_version},
                     # "add" replaces what is there, and unlike "replace" does not mind if it is not
                     {"op": "add", "path": action.path, "value": action.value},
+                    *({"op": "add", "path": path, "value": value} for path, value in action.also),
                 ]
                 changed = await self._cluster.patch_json(
                     kind, namespace=namespace, name=name, operations=operations
@@ -147,9 +168,17 @@ class Reconciler:
         else:
             self._memory.observe(kind, live, live=True)
 
+    async def _confirm(self, observed: Observed, target: str | None) -> None:
+        """Reads live what a decision to go back rests on: the cache may be late, and proven pods are at stake."""
+        fresh = [pod for pod in observed.pods if pods.revision_of(pod) == target]
+        for item in (observed.body, observed.deployment, *fresh):
+            if item is not None:
+                kind = kind_of(item["apiVersion"], item["kind"])
+                await self._read(kind, item["metadata"]["namespace"], item["metadata"]["name"])
+
     async def _say(self, key: Key, *, refused: errors.CatfishError | None) -> None:
         """Writes the status if it differs from the live one."""
-        observed = self._memory.snapshot(key, now=self._now())
+        observed = self._observer.look(key)
         if observed is None or "deletionTimestamp" in observed.body["metadata"]:
             return
         live = observed.body.get("status")
@@ -167,6 +196,7 @@ class Reconciler:
             if refused is None:
                 raise
             return  # the first failure is the one to speak of; the status is said on the next look
+        self._announce(observed.body, live, wanted)
         if (live or {}).get("message") != wanted.get("message"):
             log.info("%s/%s: %s", *key, wanted.get("message"))
 

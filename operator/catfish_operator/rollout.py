@@ -1,170 +1,245 @@
-"""How far the pods are: observed pods and Deployment of the target revision -> verdict. Called by `plan`."""
+"""What to do about the rollout: observed pods + what is remembered -> course. Called by `plan`.
 
-import json
-import re
+A revision is *undecided* until it is *proven* or *failed*; both are written on it before anything follows from them.
+While undecided, and while there is something to protect, the Deployment is held: its first new pods come up, take
+traffic, and nothing else moves, even if the operator ends now. What fails is undone; what lasts is released, and
+after the last pod it is watched once more before it counts as proven.
+"""
 
-from catfish_operator.model import CatfishModel, Json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from catfish_operator import canary, judge, pods, progress, watch
+from catfish_operator.history import Entry, History
+from catfish_operator.model import CatfishModel
 from catfish_operator.observed import Observed
-from catfish_operator.reasons import REPORTED, Verdict, progressing, settled, stalled
-from catfish_operator.resources.metadata import REVISION_LABEL
+from catfish_operator.pods import Fault
+from catfish_operator.progress import Progress
+from catfish_operator.reasons import Verdict, progressing, sentence, stalled
+from catfish_operator.resources.record import Failure, Record
 
-TERMINATION_MESSAGE_BYTES = 2048
-STRIKES = 2
-"""Ends of a container after which it counts as crash-looping between its back-offs too."""
+LOOK_SECONDS = 2.0
+"""How often an undecided revision is looked at, whether anything happens or not."""
 
-WAITING = {
-    "ErrImagePull": "ImagePullFailed",
-    "ImagePullBackOff": "ImagePullFailed",
-    "ErrImageNeverPull": "ImagePullFailed",
-    "InvalidImageName": "InvalidImageName",
-    "CreateContainerConfigError": "ContainerConfigError",
-    "CreateContainerError": "ContainerConfigError",
-    "CrashLoopBackOff": "CrashLooping",
-}
-"""The kubelet's words for why a container waits, and ours."""
-
-PULL_ERRORS = (
-    (re.compile(r"(?i)not ?found|manifest unknown|name unknown"), "there is no such image"),
-    (re.compile(r"(?i)unauthorized|denied|forbidden|\b40[13]\b"), "the registry wants other credentials"),
-    (re.compile(r"(?i)no such host|timeout|refused|unreachable|\b5\d\d\b"), "the registry does not answer"),
-)
-"""What a pull error means. Its own text changes from try to try, and a status that changes is a write."""
+FIRST_RETRY = timedelta(minutes=1)
+LONGEST_RETRY = timedelta(minutes=10)
 
 
-def verdict(observed: Observed, *, model: CatfishModel, target: str) -> Verdict:
-    """Says how far the Deployment is on its way to the target revision."""
-    live = observed.deployment
-    if live is None or revision_of(live) != target:
-        return progressing("RolloutStarted", f"Revision {target} ({model.image}) is being rolled out")
-    status, wanted = live.get("status") or {}, wanted_replicas(model, live)
-    current = (status.get("observedGeneration") or 0) >= live["metadata"].get("generation", 0)
-    updated, total, available = (
-        status.get(name) or 0 for name in ("updatedReplicas", "replicas", "availableReplicas")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """What follows from the look.
+
+    Attributes:
+        verdict: how far the model is.
+        serve: the revision whose template the Deployment is to have.
+        held: it is held at its first new pods.
+        records: what is to be remembered anew, by revision, before anything else is written.
+        confirm: the decision undoes something: what it rests on must be read live first.
+        look_after: seconds after which to look again though nothing happens; None: events are enough.
+    """
+
+    verdict: Verdict
+    serve: str
+    held: bool = False
+    records: Mapping[str, Record] = field(default_factory=dict)
+    confirm: bool = False
+    look_after: float | None = None
+
+
+def course(observed: Observed, *, model: CatfishModel, target: str, history: History) -> Course:
+    """Says how the rollout goes on."""
+    found = progress.progress(observed, model=model, target=target)
+    known = history.find(target)
+    record = known.record if known else Record()
+    fallback = history.proven(besides=target)
+    again = known is not None and known.number < history.greatest
+    if record.failure and record.verdict == "failed" and fallback:
+        if not _deserves_another_try(record.failure, model, now=observed.now):
+            before = again or (known is not None and known.number > record.failure.number)
+            return _reverted(
+                observed, record.failure, model=model, target=target, fallback=fallback, before=before
+            )
+        record = replace(record, verdict=None, started_at=None)
+    record = _begun(record, observed, found, again=again)
+    records = _superseded(history, target=target, now=observed.now) | {target: record}
+    if model.rollout.paused and observed.deployment is not None and not found.complete:
+        live = progress.live_revision(observed.deployment)
+        serve = live if live and history.find(live) else target
+        detail = f"revision {target} waits"
+        verdict = Verdict(phase="paused", reason="Paused", message=sentence("Paused", detail))
+        return Course(verdict=verdict, serve=serve, held=judge.held(record, model), records=records)
+    return _judged(observed, found, model=model, target=target, history=history, records=records)
+
+
+def _begun(record: Record, observed: Observed, found: Progress, *, again: bool) -> Record:
+    """The record with the beginning of the rollout in it. With nothing to protect there is nothing to hold."""
+    if record.started_at is not None and not again:
+        return record
+    now = _text(observed.now)
+    protect = bool(found.outdated) and record.verdict != "proven"
+    return replace(
+        record,
+        started_at=now,
+        released_at=None if protect else now,
+        finished_at=None,
+        result=None,
+        unobserved=False,
     )
-    outdated = [pod for pod in living(observed.pods) if _label(pod) != target]
-    if current and updated == total == available == wanted == live["spec"].get("replicas") and not outdated:
-        return settled("RolloutCompleted" if wanted else "ScaledToZero")
-    found = _pods_obstacle(observed, model=model, target=target)
-    if found is None and current:
-        found = _deployment_obstacle(live)
-    if found is None and current and live["spec"].get("replicas") == wanted:
-        if updated < wanted or outdated:
-            found = progressing("RolloutStarted", f"{updated} of {wanted} pods run revision {target}")
-        elif total > wanted:
-            found = progressing("Scaling", f"{total} pods are there, {wanted} wanted")
-        else:
-            found = progressing("PodsStarting", f"{available} of {wanted} pods are available")
-    return found or progressing("Applying")
 
 
-def wanted_replicas(model: CatfishModel, live: Json | None) -> int:
-    """How many pods there should be: the spec's number, else the live one, else one."""
-    if model.replicas is not None:
-        return model.replicas
-    number = live["spec"].get("replicas") if live else None
-    return 1 if number is None else int(number)
+def _superseded(history: History, *, target: str, now: datetime) -> dict[str, Record]:
+    """Closes the records of rollouts that another one has overtaken."""
+    return {
+        entry.name: replace(entry.record, result="Superseded", finished_at=_text(now))
+        for entry in history
+        if entry.name != target and entry.record.started_at and entry.record.result is None
+    }
 
 
-def revision_of(live: Json | None) -> str | None:
-    """The revision whose template a Deployment has."""
-    return _label(live["spec"]["template"]) if live else None
+def _judged(
+    observed: Observed,
+    found: Progress,
+    *,
+    model: CatfishModel,
+    target: str,
+    history: History,
+    records: dict[str, Record],
+) -> Course:
+    """The course of a target that may go on, as its pods have it."""
+    fallback = history.proven(besides=target)
+    record = _with_weights(records[target], observed, found)
+    fault = judge.fault(observed, found, model=model, record=record)
+    failed = judge.failed(fault, observed, found, model=model, record=record)
+    if failed and fallback and model.rollout.auto_rollback:
+        failure = _failure(failed, record, model, now=observed.now, number=history.greatest)
+        back = _reverted(observed, failure, model=model, target=target, fallback=fallback, before=False)
+        record = replace(
+            record, verdict="failed", failure=failure, result="RolledBack", finished_at=failure.failed_at
+        )
+        return replace(back, records=records | {target: record}, confirm=True)
+    if not failed:
+        record = _moved_on(record, observed, found, model=model)
+    protected = fallback is not None and model.rollout.auto_rollback and record.verdict is None
+    return Course(
+        verdict=_verdict(
+            found, fault, failed, model=model, target=target, record=record, protected=protected
+        ),
+        serve=target,
+        held=judge.held(record, model),
+        records=records | {target: record},
+        look_after=_look_after(record, observed, found, model=model),
+    )
 
 
-def living(pods: tuple[Json, ...]) -> list[Json]:
-    """The pods that are neither on their way out nor ended (an evicted one stays listed as Failed)."""
-    return [
-        pod
-        for pod in pods
-        if "deletionTimestamp" not in pod["metadata"]
-        and (pod.get("status") or {}).get("phase") not in ("Failed", "Succeeded")
-    ]
+def _with_weights(record: Record, observed: Observed, found: Progress) -> Record:
+    """The record with what the first new pod tells of the weights that it has loaded."""
+    if record.weights:
+        return record
+    readings = (observed.readings.get(pods.identity(pod)) for pod in found.fresh)
+    weights = next((reading.weights for reading in readings if reading and reading.weights), None)
+    return replace(record, weights=weights) if weights else record
 
 
-def ready(pod: Json) -> bool:
-    """Says whether a pod is Ready."""
-    return _condition(pod, "Ready").get("status") == "True"
+def _moved_on(record: Record, observed: Observed, found: Progress, *, model: CatfishModel) -> Record:
+    """The record with the next step in it, if its time has come: released, proven, completed."""
+    now = _text(observed.now)
+    if record.verdict == "proven":
+        return (
+            replace(record, result="Completed", finished_at=now)
+            if found.complete and not record.result
+            else record
+        )
+    if judge.held(record, model):
+        watched, seconds = observed.watch, model.rollout.canary.seconds
+        if watch.FIRST_READY not in watched.since or watched.lasted(watch.FIRST_READY) < seconds:
+            return record
+        return replace(record, released_at=now, unobserved=not canary.observed_enough(observed, found))
+    if record.released_at is None:  # watching the first pods was switched off
+        return replace(record, released_at=now)
+    baked = observed.watch.lasted(watch.REPLACED) >= model.rollout.bake_seconds
+    if found.complete and found.replaced and watch.REPLACED in observed.watch.since and baked:
+        return replace(record, verdict="proven", failure=None, result="Completed", finished_at=now)
+    return record
 
 
-def _label(item: Json) -> str | None:
-    labels = (item.get("metadata") or {}).get("labels") or {}
-    name: str | None = labels.get(REVISION_LABEL)
-    return name
+def _verdict(
+    found: Progress,
+    fault: Fault | None,
+    failed: Fault | None,
+    *,
+    model: CatfishModel,
+    target: str,
+    record: Record,
+    protected: bool,
+) -> Verdict:
+    """How far the target is. A fault that will be undone by itself is awaited; any other needs a person."""
+    if failed or (fault and not protected):
+        told = failed or fault
+        assert told is not None  # noqa: S101 - for mypy: one of the two is there
+        return stalled(told.reason, told.detail)
+    verdict = progress.verdict(found, model=model, target=target)
+    note = f"; {sentence(fault.reason, fault.detail).rstrip('.')}" if fault else ""
+    if verdict.phase == "settled":
+        if record.verdict == "proven" or not found.wanted:
+            return verdict
+        return Verdict(phase="baking", reason="Baking", message=sentence("Baking"))
+    if judge.held(record, model) and found.chosen:
+        first = max(1, min(model.rollout.max_surge, found.wanted))
+        stand = f"{found.ready} of the {first} first pods of {target} are ready"
+        seconds = model.rollout.canary.seconds
+        return progressing(
+            "Canary", f"{stand}; no other is replaced before they were watched for {seconds} s{note}"
+        )
+    return progressing(verdict.reason, verdict.message.rstrip(".") + note) if note else verdict
 
 
-def _condition(item: Json, kind: str) -> Json:
-    conditions = (item.get("status") or {}).get("conditions") or []
-    return next((condition for condition in conditions if condition.get("type") == kind), {})
-
-
-def _pods_obstacle(observed: Observed, *, model: CatfishModel, target: str) -> Verdict | None:
-    """What keeps pods of the target revision from getting ready: what they say themselves counts first."""
-    pods = sorted(living(observed.pods), key=lambda pod: str(pod["metadata"]["name"]))
-    found = [failure for pod in pods if _label(pod) == target and (failure := _failure(pod, model=model))]
-    return min(found, key=lambda failure: failure.reason not in REPORTED, default=None)
-
-
-def _deployment_obstacle(live: Json) -> Verdict | None:
-    """What keeps the Deployment from making or replacing pods."""
-    if (condition := _condition(live, "ReplicaFailure")).get("status") == "True":
-        text = re.sub(r'pods "[^"]*" is forbidden: ', "", str(condition.get("message") or ""))
-        return stalled("QuotaExceeded" if "exceeded quota" in text else "AdmissionDenied", text)
-    condition = _condition(live, "Progressing")
-    if condition.get("status") == "False" and condition.get("reason") == "ProgressDeadlineExceeded":
-        return stalled("ProgressDeadlineExceeded", "look at the pods' events and logs")
-    return None
-
-
-def _failure(pod: Json, *, model: CatfishModel) -> Verdict | None:
-    """What keeps one pod from getting ready; None if nothing is known to."""
-    if ready(pod):
+def _look_after(record: Record, observed: Observed, found: Progress, *, model: CatfishModel) -> float | None:
+    """When to look again: often while something to protect is at stake, else when a time has come."""
+    if record.verdict is not None or not found.wanted:
         return None
-    scheduled = _condition(pod, "PodScheduled")
-    if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
-        return stalled("Unschedulable", str(scheduled.get("message") or ""))
-    for container in (pod.get("status") or {}).get("containerStatuses") or []:
-        if not container.get("ready") and (found := _container_failure(container, model=model)):
-            return found
-    return None
+    if judge.held(record, model) or found.outdated:
+        return LOOK_SECONDS
+    left = model.rollout.bake_seconds - observed.watch.lasted(watch.REPLACED)
+    return min(LOOK_SECONDS, max(0.1, left)) if found.replaced else judge.IDLE_SECONDS
 
 
-def _container_failure(container: Json, *, model: CatfishModel) -> Verdict | None:
-    state = container.get("state") or {}
-    waiting = state.get("waiting") or {}
-    reason = WAITING.get(str(waiting.get("reason")), "")
-    if reason.startswith(("Image", "Invalid")):
-        return stalled(reason, _pull_detail(waiting, image=model.image))
-    if reason == "ContainerConfigError":
-        return stalled(reason, str(waiting.get("message") or ""))
-    ended = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
-    found = _report(ended.get("message"))
-    if found is None and ended.get("reason") == "OOMKilled":
-        limit = (model.resources.get("limits") or {}).get("memory") or "not set"
-        found = stalled("OutOfMemory", f"resources.limits.memory is {limit}")
-    again = ended.get("exitCode") and (container.get("restartCount") or 0) >= STRIKES
-    if found is None and (reason or again):
-        found = stalled("CrashLooping", f"exit code {ended.get('exitCode')}; the container's log says more")
-    return found
+def _failure(fault: Fault, record: Record, model: CatfishModel, *, now: datetime, number: int) -> Failure:
+    """What is kept of the fault by which the revision of that number failed."""
+    tries = record.failure.tries + 1 if record.failure else 1
+    wait = min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(tries - 1, 8))
+    return Failure(
+        reason=fault.reason,
+        message=sentence(fault.reason, fault.detail),
+        pod=fault.pod,
+        exit_code=fault.exit_code,
+        failed_at=_text(now),
+        retry_at=_text(now + wait) if fault.world else None,
+        tries=tries,
+        retry=model.retry,
+        number=number,
+    )
 
 
-def _pull_detail(waiting: Json, *, image: str) -> str:
-    if waiting.get("reason") == "ErrImageNeverPull":
-        return f"{image} is not on the node, and spec.imagePullPolicy is Never"
-    text = str(waiting.get("message") or "").replace(image, "")
-    meaning = next((words for pattern, words in PULL_ERRORS if pattern.search(text)), None)
-    return f"{image}, {meaning}" if meaning else image
+def _reverted(
+    observed: Observed, failure: Failure, *, model: CatfishModel, target: str, fallback: Entry, before: bool
+) -> Course:
+    """The last proven revision serves. `before`: the target had failed before the spec asked for it this time."""
+    when = f"; it is tried again at {failure.retry_at}" if failure.retry_at else ""
+    verb = "failed before and is not tried" if before else "was rolled back"
+    message = f"{target} ({model.image}) {verb}: {failure.message.rstrip('.')}{when}."
+    reason = "RevisionQuarantined" if before else "RolledBack"
+    verdict = Verdict(phase="reverted", reason=reason, message=message, cause=failure.reason)
+    due = datetime.fromisoformat(failure.retry_at) - observed.now if failure.retry_at else None
+    look_after = max(1.0, due.total_seconds()) if due is not None else None
+    return Course(verdict=verdict, serve=fallback.name, look_after=look_after)
 
 
-def _report(message: object) -> Verdict | None:
-    """What a container said of its own end; None unless it is exactly what docs/contract.md allows."""
-    if not isinstance(message, str) or len(message.encode()) > TERMINATION_MESSAGE_BYTES:
-        return None
-    try:
-        report = json.loads(message)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(report, dict) or report.keys() != {"reason", "message", "retriable"}:
-        return None
-    reason, text = report["reason"], report["message"]
-    if not isinstance(reason, str) or reason not in REPORTED or not isinstance(text, str):
-        return None
-    return stalled(reason, text) if isinstance(report["retriable"], bool) else None
+def _deserves_another_try(failure: Failure, model: CatfishModel, *, now: datetime) -> bool:
+    """Says whether a failed revision is tried again: a person asks for it, or its time has come."""
+    asked = model.retry is not None and model.retry != failure.retry
+    return asked or (failure.retry_at is not None and now >= datetime.fromisoformat(failure.retry_at))
+
+
+def _text(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

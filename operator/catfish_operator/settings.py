@@ -32,6 +32,18 @@ class Settings:
     admin_port: int = 8080
     """The port of the probes and metrics (0: any free one, named in the log)."""
 
+    lease_namespace: str = ""
+    """Where the Lease lies that says which replica writes; empty: this process is the only one, and writes."""
+
+    lease_name: str = "catfish-operator"
+    """The Lease's name."""
+
+    lease_seconds: float = 15.0
+    """Seconds after its last sign of life until another replica takes over (4 to 300)."""
+
+    identity: str = ""
+    """What this replica is called: the pod's name; empty: the host's name and a random part."""
+
     log_level: str = "info"
     """`debug`, `info`, `warning` or `error`."""
 
@@ -55,6 +67,10 @@ class Settings:
             ),
             admin_host=environ.get("CATFISH_ADMIN_HOST", default.admin_host),
             admin_port=int(_number(environ, "ADMIN_PORT", default.admin_port, low=0, high=65535, whole=True)),
+            lease_namespace=environ.get("CATFISH_LEASE_NAMESPACE", default.lease_namespace),
+            lease_name=environ.get("CATFISH_LEASE_NAME") or default.lease_name,
+            lease_seconds=_number(environ, "LEASE_SECONDS", default.lease_seconds, low=4, high=300),
+            identity=environ.get("CATFISH_IDENTITY", default.identity),
             log_level=_choice(environ, "LOG_LEVEL", default.log_level, LOG_LEVELS),
             log_format=_choice(environ, "LOG_FORMAT", default.log_format, LOG_FORMATS),  # type: ignore[arg-type]  # checked against LOG_FORMATS
         )

@@ -4,13 +4,13 @@ Computed from what is observed alone; of the previous status only the times of t
 lost status is written again as it was, and computing a status from its own outcome changes nothing.
 """
 
-from catfish_operator import reasons
+from catfish_operator import account, pods, progress, reasons
 from catfish_operator.actions import Plan
 from catfish_operator.model import CatfishModel, Json
 from catfish_operator.observed import Observed
 from catfish_operator.reasons import Verdict
-from catfish_operator.resources import service
-from catfish_operator.resources.metadata import REVISION_LABEL, claim, selector
+from catfish_operator.resources import monitor, service
+from catfish_operator.resources.metadata import claim, selector
 
 COUNTS = ("replicas", "readyReplicas", "updatedReplicas", "availableReplicas")
 
@@ -25,16 +25,17 @@ def status(observed: Observed, plan: Plan, *, refused: Verdict | None = None) ->
     """
     name = observed.body["metadata"]["name"]
     verdict = refused or plan.verdict
-    pods = _serving(observed, plan.model)
+    serving = _serving(observed, plan.model)
     url = _url(observed, plan.model)
+    missing = monitor.missing(plan.model, observed.served) if plan.model else None
     wanted: Json = {
         "observedGeneration": observed.body["metadata"].get("generation", 0),
-        "message": _message(verdict, pods=pods, url=url),
-        "conditions": _conditions(observed, plan, verdict=verdict, serving=len(pods)),
+        "message": " ".join(filter(None, [_message(verdict, serving=serving, url=url), missing])),
+        "conditions": _conditions(observed, plan, verdict=verdict, serving=serving),
         "selector": ",".join(f"{key}={value}" for key, value in sorted(selector(name).items())),
         **_counts(observed, plan),
     }
-    optional = {"url": url, "targetRevision": plan.target}
+    optional = {"url": url, "targetRevision": plan.target, **account.account(plan, observed, serving=serving)}
     return wanted | {key: value for key, value in optional.items() if value}
 
 
@@ -55,13 +56,8 @@ def _serving(observed: Observed, model: CatfishModel | None) -> list[Json]:
         if "deletionTimestamp" not in pod["metadata"]
         and wanted
         and wanted <= (pod["metadata"].get("labels") or {}).items()
-        and _is_ready(pod)
+        and pods.ready(pod)
     ]
-
-
-def _is_ready(pod: Json) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    return any(item.get("type") == "Ready" and item.get("status") == "True" for item in conditions)
 
 
 def _url(observed: Observed, model: CatfishModel | None) -> str | None:
@@ -79,36 +75,33 @@ def _counts(observed: Observed, plan: Plan) -> Json:
     status = live.get("status") or {}
     counts = {name: status.get(name) or 0 for name in COUNTS}
     current = (status.get("observedGeneration") or 0) >= live["metadata"].get("generation", 0)
-    if not current or _revision(live["spec"]["template"]) != plan.target:
+    if not current or progress.live_revision(live) != plan.target:
         counts["updatedReplicas"] = 0
     return counts
 
 
-def _revision(item: Json) -> str | None:
-    name: str | None = ((item.get("metadata") or {}).get("labels") or {}).get(REVISION_LABEL)
-    return name
-
-
-def _message(verdict: Verdict, *, pods: list[Json], url: str | None) -> str:
+def _message(verdict: Verdict, *, serving: list[Json], url: str | None) -> str:
     """One sentence: what serves, and what is the matter if anything is."""
     where = f" at {url}" if url else ""
-    revisions = sorted({_revision(pod) or "an unknown revision" for pod in pods})
-    number = "1 pod serves" if len(pods) == 1 else f"{len(pods)} pods serve"
-    serves = f"{number} {' and '.join(revisions)}{where}" if pods else "No pod serves"
+    revisions = sorted({pods.revision_of(pod) or "an unknown revision" for pod in serving})
+    number = "1 pod serves" if len(serving) == 1 else f"{len(serving)} pods serve"
+    serves = f"{number} {' and '.join(revisions)}{where}" if serving else "No pod serves"
     if verdict.phase == "settled":
-        return f"{serves}." if pods or verdict.reason != "ScaledToZero" else f"{serves}: {verdict.message}"
+        return f"{serves}." if serving or verdict.reason != "ScaledToZero" else f"{serves}: {verdict.message}"
     return f"{serves}; {verdict.message[0].lower()}{verdict.message[1:]}"
 
 
-def _conditions(observed: Observed, plan: Plan, *, verdict: Verdict, serving: int) -> list[Json]:
-    done, stuck = verdict.phase == "settled", verdict.phase == "stalled"
+Said = tuple[bool, str, str]
+"""A condition: whether it is true, the reason, the message."""
+
+
+def _conditions(observed: Observed, plan: Plan, *, verdict: Verdict, serving: list[Json]) -> list[Json]:
     said = {
         "Ready": _ready(observed, plan, verdict=verdict, serving=serving),
-        "UpToDate": (done, verdict.reason, verdict.message),
-        "Reconciling": (verdict.phase == "progressing", verdict.reason, verdict.message),
-        "Stalled": (True, verdict.reason, verdict.message)
-        if stuck
-        else (False, "NotStalled", reasons.sentence("NotStalled")),
+        "UpToDate": _up_to_date(verdict),
+        "Reconciling": (verdict.phase in ("progressing", "baking"), verdict.reason, verdict.message),
+        "Stalled": _stalled(verdict),
+        "WeightsReady": _weights_ready(observed, plan, verdict=verdict),
     }
     metadata, live = observed.body["metadata"], (observed.body.get("status") or {}).get("conditions") or []
     before = {item.get("type"): item for item in live}
@@ -130,11 +123,36 @@ def _conditions(observed: Observed, plan: Plan, *, verdict: Verdict, serving: in
     return conditions
 
 
-def _ready(observed: Observed, plan: Plan, *, verdict: Verdict, serving: int) -> tuple[bool, str, str]:
+def _ready(observed: Observed, plan: Plan, *, verdict: Verdict, serving: list[Json]) -> Said:
     if serving:
-        return True, "Serving", reasons.sentence("Serving")
+        reason = account.changed(plan, observed, serving=serving) or "Serving"
+        return True, reason, reasons.sentence(reason)
     if verdict.reason == "ScaledToZero":
         return False, verdict.reason, verdict.message
     missing = observed.service is None or (plan.model and claim(plan.model, observed.service) != "ours")
     reason = "NoService" if missing else "NoReadyPods"
     return False, reason, reasons.sentence(reason)
+
+
+def _up_to_date(verdict: Verdict) -> Said:
+    if verdict.phase == "baking":
+        return True, "RolloutCompleted", reasons.sentence("RolloutCompleted")
+    return verdict.phase == "settled", verdict.reason, verdict.message
+
+
+def _stalled(verdict: Verdict) -> Said:
+    if verdict.phase in ("stalled", "reverted"):
+        return True, verdict.cause or verdict.reason, verdict.message
+    return False, "NotStalled", reasons.sentence("NotStalled")
+
+
+def _weights_ready(observed: Observed, plan: Plan, *, verdict: Verdict) -> Said:
+    """Whether a pod of the target has loaded the weights; it has if it is Ready, or says so itself."""
+    entry = plan.history.find(plan.target)
+    fresh = [pod for pod in observed.pods if plan.target and pods.revision_of(pod) == plan.target]
+    if (entry and entry.record.weights) or any(map(pods.ready, fresh)):
+        return True, "WeightsLoaded", reasons.sentence("WeightsLoaded")
+    cause = verdict.cause or verdict.reason
+    if cause in reasons.WEIGHTS:
+        return False, cause, verdict.message
+    return False, "WeightsAwaited", reasons.sentence("WeightsAwaited")

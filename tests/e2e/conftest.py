@@ -11,6 +11,8 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,20 +20,33 @@ import pytest
 from demo import cluster, model, weights
 from demo.kube import Json, Kube, KubectlFailed, wait_for
 from demo.report import Report
+from tests.e2e import namespaced
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLES = ROOT / "build" / "e2e"
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 STORED: pytest.StashKey[Kube] = pytest.StashKey()
+STARTED: pytest.StashKey[datetime] = pytest.StashKey()
+"""When this run began with the operator."""
+LAST = ("test_rights.py", "test_cluster.py")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests that take the cluster down come last, whatever their file is called."""
-    items.sort(key=lambda item: item.path.name == "test_cluster.py")
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The test that looks back at all others comes after them, and those that take the cluster down come last."""
+    items.sort(key=lambda item: LAST.index(item.path.name) + 1 if item.path.name in LAST else 0)
+    for item in items if config.getoption("namespaced") else ():
+        for marker in item.iter_markers("cluster_wide"):
+            item.add_marker(pytest.mark.skip(reason=f"--namespaced: {marker.kwargs['reason']}"))
 
 
 @pytest.fixture(scope="session")
-def kube(pytestconfig: pytest.Config) -> Iterator[Kube]:
+def installation(pytestconfig: pytest.Config) -> cluster.Installation:
+    """How the operator is installed."""
+    return cluster.NAMESPACED if pytestconfig.getoption("namespaced") else cluster.CLUSTER_WIDE
+
+
+@pytest.fixture(scope="session")
+def kube(pytestconfig: pytest.Config, installation: cluster.Installation) -> Iterator[Kube]:
     """The cluster with images, weights and operator."""
     if os.geteuid() != 0:
         pytest.skip("the local cluster needs root")
@@ -41,21 +56,41 @@ def kube(pytestconfig: pytest.Config) -> Iterator[Kube]:
     made = cluster.up(report, "local")
     try:
         weights.provide(report, made)
-        cluster.install_operator(report, made)
+        pytestconfig.stash.setdefault(STARTED, datetime.now(UTC))
         pytestconfig.stash[STORED] = made
+        if installation == cluster.NAMESPACED:
+            namespaced.install(report, made, RESTRICTED)
+        else:
+            cluster.install_operator(report, made)
         yield made
     finally:
         if not ran_before:
             subprocess.run([sys.executable, "-m", "localcluster", "down"], cwd=ROOT, check=True)
+        elif installation == cluster.NAMESPACED and cluster.running() is not None:
+            namespaced.remove(report, made)
+
+
+@contextmanager
+def a_namespace(kube: Kube, installation: cluster.Installation, name: str) -> Iterator[str]:
+    """A namespace that accepts restricted pods alone, empty, and that the operator looks after."""
+    if installation == cluster.NAMESPACED:
+        try:
+            yield installation.namespace
+        finally:
+            namespaced.empty(kube)
+        return
+    kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}})
+    try:
+        yield name
+    finally:
+        kube.run("delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture
-def namespace(kube: Kube) -> Iterator[str]:
-    """A namespace that accepts restricted pods alone; it goes with all that is in it."""
-    name = f"e2e-{uuid.uuid4().hex[:8]}"
-    kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}})
-    yield name
-    kube.run("delete", "namespace", name, "--wait=false")
+def namespace(kube: Kube, installation: cluster.Installation) -> Iterator[str]:
+    """A namespace for the test alone; all that is in it goes."""
+    with a_namespace(kube, installation, f"e2e-{uuid.uuid4().hex[:8]}") as name:
+        yield name
 
 
 Apply = Callable[..., Json]
@@ -72,11 +107,15 @@ def applied(kube: Kube, namespace: str) -> Apply:
     return apply
 
 
-@pytest.fixture(scope="session")
-def shared(kube: Kube) -> Iterator[tuple[str, str]]:
-    """One model for all tests that only ask it: its namespace and its address."""
-    name = "e2e-shared"
-    kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}})
+@pytest.fixture(scope="module")
+def shared(kube: Kube, installation: cluster.Installation) -> Iterator[tuple[str, str]]:
+    """One model for all tests of a file that only ask it: its namespace and its address."""
+    with a_namespace(kube, installation, "e2e-shared") as name:
+        yield name, _asked(kube, name)
+
+
+def _asked(kube: Kube, name: str) -> str:
+    """The address of a model that answers, in this namespace."""
     prediction = {"imageURLs": {"allowHosts": ["store.catfish-store"]}, "returnProbabilities": True}
     kube.apply(model.manifest("catfish", name, prediction=prediction))
     model.settled(kube, "catfish", name)
@@ -89,8 +128,7 @@ def shared(kube: Kube) -> Iterator[tuple[str, str]]:
             return False
 
     wait_for("an answer from the LoadBalancer's address", answers, seconds=30)
-    yield name, address
-    kube.run("delete", "namespace", name, "--wait=false")
+    return address
 
 
 @pytest.hookimpl(wrapper=True)
@@ -109,14 +147,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def gather(kube: Kube, folder: Path, namespaces: list[str]) -> None:
     """Write events, objects and logs of the namespaces and of the operator to the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    operator = (
-        "logs",
-        "deployment/catfish-operator",
-        "--namespace",
-        cluster.OPERATOR_NAMESPACE,
-        "--tail=500",
-    )
-    wanted = {"operator.log": operator, "nodes.txt": ("describe", "nodes")}
+    operator = ("logs", "deployment/catfish-operator", "--tail=500", "--namespace")
+    wanted = {
+        "operator.log": (*operator, cluster.OPERATOR_NAMESPACE),
+        "operator-namespaced.log": (*operator, cluster.NAMESPACED.namespace),
+        "nodes.txt": ("describe", "nodes"),
+    }
     kinds = (
         "cfm,deployments,replicasets,pods,services,poddisruptionbudgets,controllerrevisions,endpointslices"
     )

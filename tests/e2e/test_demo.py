@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.e2e
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.cluster_wide(reason="the demo installs the operator for the whole cluster"),
+]
 ROOT = Path(__file__).resolve().parents[2]
 
 

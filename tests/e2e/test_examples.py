@@ -20,6 +20,7 @@ def test_an_example_is_accepted_as_it_is(kube, example):
     assert "catfishmodel.catfish.dev/" in written
 
 
+@pytest.mark.cluster_wide(reason="the example is for the namespace `default`")
 def test_the_first_example_serves(kube):
     there_before = kube.get("cfm", "catfish") is not None
     kube.run("apply", "-f", "manifests/examples/catfish.yaml")

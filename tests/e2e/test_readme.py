@@ -8,7 +8,10 @@ import pytest
 from demo import model
 from tests.readme import ROOT, sections
 
-pytestmark = pytest.mark.e2e
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.cluster_wide(reason="the README installs the operator for the whole cluster"),
+]
 
 
 def test_a_model_serves_after_the_commands_of_the_readme(kube):

@@ -33,8 +33,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """A control plane on loopback with the CRD in it; without a node: pods stay as a test leaves them."""
     with ControlPlane.start_in(tmp_path_factory.mktemp("plane")) as started:
         if CRD.exists():
-            started.kubectl("apply", "--server-side", "-f", str(CRD))
-            started.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRD))
+            establish(started)
         yield started
 
 
@@ -58,6 +57,18 @@ def namespace(plane: ControlPlane) -> Iterator[str]:
     eventually(lambda: plane.kubectl("get", "serviceaccount", "default", "-n", name, "--ignore-not-found"))
     yield name
     plane.kubectl("delete", "namespace", name, "--wait=false")
+
+
+def establish(plane: ControlPlane) -> None:
+    """Puts the CRD in and waits until it is served; `kubectl wait` fails on one that has no conditions yet."""
+    plane.kubectl("apply", "--server-side", "-f", str(CRD))
+
+    def served() -> bool:
+        found = json.loads(plane.kubectl("get", "-f", str(CRD), "-o", "json"))
+        conditions = found.get("status", {}).get("conditions") or []
+        return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
+
+    eventually(served)
 
 
 def eventually(condition: Callable[[], T], *, seconds: float = 30) -> T:
@@ -93,6 +104,21 @@ def operator(plane, api, tmp_path_factory):  # noqa: ARG001 - the rights must be
         process.lines()  # all JSON
     finally:
         process.stop()
+
+
+@pytest.fixture
+def start(plane, api, tmp_path):  # noqa: ARG001 - the rights must be there first
+    """Starts operators; they are ended after the test, and none may have said a traceback."""
+    started = []
+
+    def begin(**options):
+        started.append(OperatorProcess(plane, tmp_path, **options).start())
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.stop()
+        assert "Traceback" not in process.text()
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ DEPLOYMENTS = "/apis/apps/v1/namespaces/{}/deployments"
 REVISIONS = "/apis/apps/v1/namespaces/{}/controllerrevisions"
 SERVICES = "/api/v1/namespaces/{}/services"
 BUDGETS = "/apis/policy/v1/namespaces/{}/poddisruptionbudgets"
+EVENTS = "/apis/events.k8s.io/v1/namespaces/{}/events"
 PODS = "/api/v1/namespaces/{}/pods"
 MANIFESTS = ("namespace.yaml", "rbac.yaml", "rbac-users.yaml")
 
@@ -114,7 +115,7 @@ def model(name="cat", **spec):
             "image": "catfish-server:v1",
             "weights": {"url": "http://store.catfish-store/models/v1.pt"},
             "model": {"architecture": "resnet18", "classes": ["cat", "fish"]},
-            "rollout": {"minReadySeconds": 0},
+            "rollout": {"minReadySeconds": 0, "canary": {"seconds": 1}, "bakeSeconds": 1},
             **spec,
         },
     }
@@ -137,11 +138,12 @@ def settled(body):
 
 
 class OperatorProcess:
-    """The operator, as `python -m catfish_operator`."""
+    """The operator, as `python -m catfish_operator`, or as another program of Python's that runs it."""
 
-    def __init__(self, plane, directory, **environ):
+    def __init__(self, plane, directory, *, user=OPERATOR, program=("-m", "catfish_operator"), **environ):
+        self._command = [sys.executable, *program]
         self._log = Path(directory) / f"operator-{time.monotonic_ns()}.log"
-        kubeconfig = plane.kubeconfig_for(OPERATOR, groups=["system:serviceaccounts"])
+        kubeconfig = plane.kubeconfig_for(user, groups=["system:serviceaccounts"])
         self._environ = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT / "operator"),
@@ -156,8 +158,7 @@ class OperatorProcess:
     def start(self):
         """Starts it, and does not wait."""
         with self._log.open("ab") as log:
-            command = [sys.executable, "-m", "catfish_operator"]
-            self._process = subprocess.Popen(command, env=self._environ, stdout=log, stderr=log)
+            self._process = subprocess.Popen(self._command, env=self._environ, stdout=log, stderr=log)
         return self
 
     def wait_ready(self, *, seconds=30.0):
@@ -169,6 +170,14 @@ class OperatorProcess:
         """SIGKILL."""
         self._process.kill()
         self._process.wait(10)
+
+    def pause(self):
+        """SIGSTOP."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        """SIGCONT."""
+        self._process.send_signal(signal.SIGCONT)
 
     def terminate(self, *, seconds=10.0):
         """SIGTERM; returns the exit code."""
@@ -206,43 +215,67 @@ class OperatorProcess:
 
     def probe(self, path):
         """The status of a probe; 0 while nothing listens."""
+        return self.ask(path)[0]
+
+    def ask(self, path):
+        """The status and the text of an answer; 0 while nothing listens."""
         if self.port is None:
-            return 0
+            return 0, ""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
             connection.request("GET", path)
-            return connection.getresponse().status
+            response = connection.getresponse()
+            return response.status, response.read().decode()
         except OSError:
-            return 0
+            return 0, ""
         finally:
             connection.close()
+
+    def metrics(self):
+        """The values of its metrics, by name and labels as they are written."""
+        lines = [line for line in self.ask("/metrics")[1].splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
 
 class Audit:
     """What the API server's audit log says about the operator since a moment."""
 
-    def __init__(self, path):
-        self._path = Path(path)
+    def __init__(self, path, *, user=OPERATOR):
+        self._path, self._user = Path(path), user
         self._from = self._path.stat().st_size
 
-    def entries(self):
-        """The operator's requests."""
-        with self._path.open("rb") as log:
-            log.seek(self._from)
-            lines = log.read().splitlines(keepends=True)
-        parsed = [json.loads(line) for line in lines if line.endswith(b"\n")]
+    def entries(self, stage="ResponseComplete"):
+        """The operator's requests; a watch is `ResponseStarted` for as long as it lasts."""
+        parsed = (json.loads(line) for line in self._lines() if line.endswith(b"\n"))
         return [
-            entry
-            for entry in parsed
-            if entry["user"]["username"] == OPERATOR and entry["stage"] == "ResponseComplete"
+            entry for entry in parsed if entry["user"]["username"] == self._user and entry["stage"] == stage
         ]
 
+    def _lines(self):
+        with self._path.open("rb") as log:
+            log.seek(self._from)
+            return log.read().splitlines(keepends=True)
+
     def writes(self, namespace=None):
-        """Those that write (to a namespace), as `verb resource[/subresource] namespace/name`."""
+        """Those that write (to a namespace), as `verb resource[/subresource] namespace/name`.
+
+        Without Events and the Lease, which are not about what a model is and come in their own time.
+        """
         return [
             _what(entry)
             for entry in self.entries()
-            if entry["verb"] in WRITES and namespace in {None, entry["objectRef"].get("namespace")}
+            if entry["verb"] in WRITES
+            and entry["objectRef"]["resource"] not in {"events", "leases"}
+            and namespace in {None, entry["objectRef"].get("namespace")}
+        ]
+
+    def forbidden(self):
+        """The requests that RBAC refused; a quota, or a namespace that is going, refuses with a 403 as well."""
+        decision = "authorization.k8s.io/decision"
+        return [
+            entry["requestURI"]
+            for entry in self.entries()
+            if entry.get("annotations", {}).get(decision) == "forbid"
         ]
 
     def requests(self):

@@ -171,10 +171,15 @@ def test_a_note_that_cannot_be_read_means_no_cluster(tmp_path, monkeypatch, note
     assert cluster.current() is None
 
 
-def test_a_cluster_is_found_again(tmp_path, monkeypatch):
+@pytest.mark.parametrize("metrics", [None, "metrics-server"])
+def test_a_cluster_is_found_again(tmp_path, monkeypatch, metrics):
     monkeypatch.setenv("CATFISH_CACHE", str(tmp_path))
     cluster.folder().mkdir(parents=True)
-    programs = addons.Programs(coredns=tmp_path / "coredns", versitygw=tmp_path / "versitygw")
+    programs = addons.Programs(
+        coredns=tmp_path / "coredns",
+        versitygw=tmp_path / "versitygw",
+        metrics_server=metrics and tmp_path / metrics,
+    )
     made = cluster.Cluster(folder=cluster.folder(), kube=tmp_path / "kube", programs=programs, size=2)
     cluster._note(made)
     assert cluster.current() == made

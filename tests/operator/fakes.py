@@ -97,6 +97,16 @@ class FakeCluster:
         return self.put({**live, "status": copy.deepcopy(status)})
 
 
+class NoReadings:
+    """Pods that tell nothing, as those without an address."""
+
+    def latest(self, _):
+        return {}
+
+    def ask(self, key, pods_of_model, *, again):
+        pass
+
+
 def _merge(live, wanted):
     merged = copy.deepcopy(live)
     for name, value in wanted.items():

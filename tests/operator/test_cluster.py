@@ -3,15 +3,8 @@
 import pytest
 
 from catfish_operator import errors
-from catfish_operator.cluster import (
-    KINDS,
-    MODEL,
-    error_of,
-    in_cluster,
-    in_cluster_server,
-    kind_of,
-    merge_patch,
-)
+from catfish_operator.cluster import KINDS, MODEL, kind_of, merge_patch
+from catfish_operator.connection import error_of, in_cluster, in_cluster_server
 
 QUOTA = 'deployments.apps "cat" is forbidden: exceeded quota: tight, requested: count/deployments.apps=1'
 RBAC = (
@@ -49,6 +42,16 @@ def test_an_answer_says_who_must_act(status, message, expected):
 def test_a_refusal_has_a_reason_and_one_line(message, reason):
     error = error_of("PATCH /x", status=403, answer={"message": message.replace(": ", ":\n ")})
     assert (error.reason, error.message) == (reason, message)
+
+
+def test_credentials_that_the_api_server_quotes_go_no_further():
+    text = 'spec.weights.url: Invalid value: "https://user:hunter2@store/cat.pt?X-Amz-Signature=s3cret": no'
+    for status in (422, 500):
+        said = str(error_of("PATCH /x", status=status, answer={"message": text}))
+        assert "store/cat.pt" in said
+        assert not {"hunter2", "s3cret"} & set(
+            said.replace(":", " ").replace("@", " ").replace("=", " ").split()
+        )
 
 
 def test_a_namespace_on_its_way_out_is_not_a_persons_fault():

@@ -5,10 +5,26 @@ import pytest
 import yaml
 
 from catfish_operator.errors import InvalidSpec
-from catfish_operator.model import CatfishModel, Exposure, Network, Prediction, Rollout, Weights
+from catfish_operator.model import (
+    Autoscaling,
+    Canary,
+    CatfishModel,
+    Disruption,
+    Exposure,
+    Monitoring,
+    Network,
+    Prediction,
+    Rollout,
+    Verification,
+    Weights,
+)
 from tests.operator.world import body
 
 CRD = Path(__file__).parents[2] / "crds" / "catfishmodels.yaml"
+
+
+METADATA = body()["metadata"]
+ANNOTATIONS = {"catfish.dev/restartedAt": "2026-01-02T03:04:05Z", "catfish.dev/retry": "once more"}
 
 
 def with_crd_defaults(schema, value):
@@ -37,8 +53,24 @@ def test_the_smallest_model_has_the_documented_defaults():
         ),
         replicas=None,
         service=Exposure(type="LoadBalancer", port=80),
+        verification=None,
+        autoscaling=None,
         drain_seconds=5,
-        rollout=Rollout(max_surge=1, max_unavailable=0, min_ready_seconds=10, progress_deadline_seconds=600),
+        rollout=Rollout(
+            max_surge=1,
+            max_unavailable=0,
+            min_ready_seconds=10,
+            progress_deadline_seconds=600,
+            canary=Canary(seconds=30, max_error_rate=0.02, max_latency_ratio=None),
+            bake_seconds=60,
+            auto_rollback=True,
+            paused=False,
+        ),
+        disruption=Disruption(max_unavailable=1),
+        monitoring=Monitoring(service_monitor=False),
+        revision_history_limit=10,
+        restarted_at=None,
+        retry=None,
     )
 
 
@@ -74,6 +106,11 @@ def test_every_field_is_read():  # long: one line a field
                 "returnProbabilities": True,
                 "imageURLs": {"enabled": False, "allowHosts": ["store"]},
             },
+            verification={
+                "configMapRef": {"name": "golden"},
+                "samples": [{"key": "chelsea.jpg", "class": "cat"}],
+                "minAccuracy": 0.9,
+            },
             replicas=0,
             service={
                 "type": "NodePort",
@@ -85,15 +122,31 @@ def test_every_field_is_read():  # long: one line a field
             },
             resources={"limits": {"memory": "1Gi"}},
             nodeSelector={"disk": "ssd"},
+            serviceAccountName="cats",
+            env=[{"name": "A", "value": "b"}],
+            podLabels={"team": "pets"},
+            podAnnotations={"note": "x"},
             tolerations=[{"operator": "Exists"}],
+            affinity={"nodeAffinity": {}},
+            topologySpreadConstraints=[{"maxSkew": 1}],
+            priorityClassName="high",
+            runtimeClassName="gvisor",
             drainSeconds=7,
             rollout={
                 "maxSurge": 2,
-                "maxUnavailable": 1,
+                "maxUnavailable": 0,
                 "minReadySeconds": 3,
                 "progressDeadlineSeconds": 60,
+                "canary": {"seconds": 9, "maxErrorRate": 0.1, "maxLatencyRatio": 2},
+                "bakeSeconds": 8,
+                "autoRollback": False,
+                "paused": True,
             },
+            disruption={"maxUnavailable": 2},
+            monitoring={"serviceMonitor": True},
+            revisionHistoryLimit=3,
         )
+        | {"metadata": METADATA | {"annotations": ANNOTATIONS}}
     )
     assert model == CatfishModel(
         namespace="default",
@@ -119,6 +172,7 @@ def test_every_field_is_read():  # long: one line a field
             image_urls_enabled=False,
             image_urls_allow_hosts=("store",),
         ),
+        verification=Verification(config_map="golden", samples=(("chelsea.jpg", "cat"),), min_accuracy=0.9),
         replicas=0,
         service=Exposure(
             type="NodePort",
@@ -130,10 +184,45 @@ def test_every_field_is_read():  # long: one line a field
         ),
         resources={"limits": {"memory": "1Gi"}},
         node_selector={"disk": "ssd"},
+        service_account_name="cats",
+        env=({"name": "A", "value": "b"},),
+        pod_labels={"team": "pets"},
+        pod_annotations={"note": "x"},
         tolerations=({"operator": "Exists"},),
+        affinity={"nodeAffinity": {}},
+        topology_spread_constraints=({"maxSkew": 1},),
+        priority_class_name="high",
+        runtime_class_name="gvisor",
         drain_seconds=7,
-        rollout=Rollout(max_surge=2, max_unavailable=1, min_ready_seconds=3, progress_deadline_seconds=60),
+        rollout=Rollout(
+            max_surge=2,
+            max_unavailable=0,
+            min_ready_seconds=3,
+            progress_deadline_seconds=60,
+            canary=Canary(seconds=9, max_error_rate=0.1, max_latency_ratio=2),
+            bake_seconds=8,
+            auto_rollback=False,
+            paused=True,
+        ),
+        disruption=Disruption(max_unavailable=2),
+        monitoring=Monitoring(service_monitor=True),
+        revision_history_limit=3,
+        restarted_at="2026-01-02T03:04:05Z",
+        retry="once more",
     )
+
+
+def test_an_autoscaler_is_read_with_its_defaults():
+    read = CatfishModel.from_body(body(autoscaling={"maxReplicas": 5})).autoscaling
+    assert read == Autoscaling(min_replicas=1, max_replicas=5, target_cpu=80)
+    spec = {"minReplicas": 2, "maxReplicas": 5, "targetCPUUtilizationPercentage": 50}
+    read = CatfishModel.from_body(body(autoscaling=spec)).autoscaling
+    assert read == Autoscaling(min_replicas=2, max_replicas=5, target_cpu=50)
+
+
+def test_a_model_from_before_there_was_a_canary_is_not_held_where_old_pods_may_go_first():
+    stored = body(rollout={"maxSurge": 1, "maxUnavailable": 1, "canary": {"seconds": 30}})
+    assert CatfishModel.from_body(stored).rollout.canary.seconds == 0
 
 
 @pytest.mark.parametrize(
@@ -165,6 +254,19 @@ def test_every_field_is_read():  # long: one line a field
         ({"imagePullPolicy": "Sometimes"}, "spec.imagePullPolicy"),
         ({"resources": {"limits": 1}}, "spec.resources.limits"),
         ({"rollout": {"maxSurge": 1.5}}, "spec.rollout.maxSurge"),
+        ({"rollout": {"canary": {"maxErrorRate": True}}}, "spec.rollout.canary.maxErrorRate"),
+        ({"rollout": {"paused": "yes"}}, "spec.rollout.paused"),
+        ({"verification": {"samples": []}}, "spec.verification.samples"),
+        ({"verification": {"samples": [{"key": "a"}]}}, "spec.verification.samples[0].class"),
+        (
+            {"verification": {"samples": [{"key": "a", "class": "cat"}]}},
+            "spec.verification.configMapRef.name",
+        ),
+        ({"autoscaling": {"minReplicas": 1}}, "spec.autoscaling.maxReplicas"),
+        ({"autoscaling": {"maxReplicas": 2}, "replicas": 2}, "spec.replicas"),
+        ({"env": ["A=b"]}, "spec.env"),
+        ({"podLabels": {"a": 1}}, "spec.podLabels"),
+        ({"affinity": []}, "spec.affinity"),
     ],
     ids=str,
 )

@@ -10,8 +10,9 @@ from catfish_operator import errors, plan, reasons, status
 from catfish_operator.actions import Apply, Delete, Plan, Replace
 from catfish_operator.cluster import KINDS, MODEL
 from catfish_operator.controller.cache import Cache
+from catfish_operator.observe import Observer
 from catfish_operator.reconcile import LOOKS, Reconciler
-from tests.operator.fakes import FakeCluster
+from tests.operator.fakes import FakeCluster, NoReadings
 
 KEY = ("default", "cat")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -39,7 +40,8 @@ class World:
         self.cache.observe(MODEL, self.model)
 
     def reconcile(self):
-        reconciler = Reconciler(cluster=self.cluster, memory=self.cache, now=lambda: NOW)
+        observer = Observer(memory=self.cache, readings=NoReadings(), now=lambda: NOW, clock=lambda: 0.0)
+        reconciler = Reconciler(cluster=self.cluster, memory=self.cache, observer=observer)
         return asyncio.run(reconciler.reconcile(KEY))
 
     def see(self, kind, item):

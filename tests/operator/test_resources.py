@@ -8,6 +8,7 @@ import yaml
 
 from catfish_operator.model import CatfishModel
 from catfish_operator.resources import deployment, quantity, revision, service
+from catfish_operator.resources.metadata import selector
 from tests.operator.world import World, body
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -68,6 +69,34 @@ def test_without_a_pull_policy_kubernetes_own_rule_holds(image, policy):
     assert template["spec"]["containers"][0]["imagePullPolicy"] == policy
 
 
+def rendered(**spec):
+    return deployment.template(CatfishModel.from_body(body(**spec)), revision="cat-1")["spec"]
+
+
+def test_a_constraint_without_a_selector_is_about_the_pods_of_the_model():
+    bare = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
+    own = bare | {"labelSelector": {"matchLabels": {"a": "b"}}}
+    spread = rendered(topologySpreadConstraints=[bare, own])["topologySpreadConstraints"]
+    assert spread == [bare | {"labelSelector": {"matchLabels": selector("cat")}}, own]
+
+
+def test_a_label_of_the_users_never_takes_the_place_of_ours():
+    model = CatfishModel.from_body(body(podLabels={"catfish.dev/revision": "x", "a": "b"}))
+    found = deployment.template(model, revision="cat-1")["metadata"]["labels"]
+    assert (found["catfish.dev/revision"], found["a"]) == ("cat-1", "b")
+
+
+def test_while_a_deployment_is_held_no_new_pod_becomes_available_and_no_deadline_passes():
+    model = CatfishModel.from_body(body(rollout={"minReadySeconds": 3, "progressDeadlineSeconds": 60}))
+    paces = [
+        deployment.deployment(model, template={}, replicas=None, held=held)["spec"] for held in (True, False)
+    ]
+    assert [(pace["minReadySeconds"], pace["progressDeadlineSeconds"]) for pace in paces] == [
+        (315_360_000, 2_147_483_647),
+        (3, 60),
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [
@@ -92,6 +121,9 @@ def test_what_is_not_a_quantity_has_no_value(text):
     assert quantity.parse(text) is None
 
 
+GOLDEN_IMAGES = {"configMapRef": {"name": "golden"}, "samples": [{"key": "a.jpg", "class": "cat"}]}
+
+
 def name(**spec):
     return revision.name(CatfishModel.from_body(body(**spec)))
 
@@ -101,7 +133,12 @@ def name(**spec):
     [
         {"replicas": 7},
         {"service": {"port": 8080}},
-        {"rollout": {"maxSurge": 3}},
+        {"rollout": {"maxSurge": 3, "canary": {"seconds": 9}, "bakeSeconds": 9, "paused": True}},
+        {"autoscaling": {"maxReplicas": 3}},
+        {"disruption": {"maxUnavailable": 3}},
+        {"monitoring": {"serviceMonitor": True}},
+        {"revisionHistoryLimit": 3},
+        {"env": [], "podLabels": {}, "affinity": {}, "topologySpreadConstraints": []},
         {"drainSeconds": 5},
         {"prediction": {"returnProbabilities": False, "imageURLs": {"enabled": True, "allowHosts": []}}},
         {"resources": {}},
@@ -131,6 +168,15 @@ def test_what_does_not_shape_pods_or_is_the_default_names_the_same_revision(spec
         {"nodeSelector": {"a": "b"}},
         {"tolerations": [{"operator": "Exists"}]},
         {"drainSeconds": 0},
+        {"verification": GOLDEN_IMAGES},
+        {"serviceAccountName": "cats"},
+        {"env": [{"name": "A", "value": ""}]},
+        {"podLabels": {"a": "b"}},
+        {"podAnnotations": {"a": "b"}},
+        {"affinity": {"nodeAffinity": {"x": []}, "podAffinity": {"y": [1]}}},
+        {"topologySpreadConstraints": [{"maxSkew": 2}]},
+        {"priorityClassName": "high"},
+        {"runtimeClassName": "gvisor"},
     ],
     ids=str,
 )
@@ -138,8 +184,34 @@ def test_what_shapes_pods_names_another_revision(spec):
     assert name(**spec) != name()
 
 
-def test_the_name_of_a_known_revision_never_changes():
-    assert name() == "cat-796b50481d"
+def test_the_accuracy_that_is_the_default_anyway_names_the_same_revision():
+    assert name(verification=GOLDEN_IMAGES | {"minAccuracy": 1}) == name(verification=GOLDEN_IMAGES)
+    assert name(verification=GOLDEN_IMAGES | {"minAccuracy": 0.5}) != name(verification=GOLDEN_IMAGES)
+
+
+def test_a_restart_names_another_revision_and_each_restart_its_own():
+    names = {name()}
+    for value in ("2026-01-02T03:04:05Z", "2026-01-02T03:04:06Z"):
+        model = body()
+        model["metadata"]["annotations"] = {"catfish.dev/restartedAt": value}
+        names.add(revision.name(CatfishModel.from_body(model)))
+    assert len(names) == 3
+
+
+KNOWN = {
+    "cat-796b50481d": {},
+    "cat-a5e227d1b9": {"drainSeconds": 12, "prediction": {"returnProbabilities": True}},
+    "cat-ae73a9061c": {
+        "resources": {"limits": {"cpu": "500m"}},
+        "tolerations": [{"operator": "Exists"}],
+        "nodeSelector": {"disk": "ssd"},
+    },
+}
+
+
+@pytest.mark.parametrize("known", KNOWN)
+def test_the_name_of_a_known_revision_never_changes(known):
+    assert name(**KNOWN[known]) == known
 
 
 def test_quantities_of_the_same_value_name_the_same_revision():

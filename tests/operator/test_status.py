@@ -10,10 +10,7 @@ from tests.operator.world import NOW, World, body, revision_pod
 
 
 def settled(**spec):
-    world = World(body(**spec))
-    world.settle()
-    world.roll_out()
-    return world
+    return World(body(**spec)).prove()
 
 
 def said(world):
@@ -21,21 +18,24 @@ def said(world):
     return {item["type"]: (item["status"], item["reason"]) for item in conditions}
 
 
+def condition(kind, word, reason, message):
+    return {
+        "type": kind,
+        "status": word,
+        "observedGeneration": 1,
+        "lastTransitionTime": "2026-01-02T03:07:25Z",
+        "reason": reason,
+        "message": message,
+    }
+
+
 def test_a_model_that_is_settled_says_so_in_every_field():
     world = settled(replicas=2)
     world.service()["status"] = {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}
     target = world.plan().target
 
-    def condition(kind, word, reason, message):
-        return {
-            "type": kind,
-            "status": word,
-            "observedGeneration": 1,
-            "lastTransitionTime": "2026-01-02T03:04:05Z",
-            "reason": reason,
-            "message": message,
-        }
-
+    loaded = "A pod of the target revision has fetched, verified and loaded the weights."
+    times = {"startedAt": "2026-01-02T03:04:05Z", "result": "Completed"}
     everything = "Every pod runs what the spec asks for."
     assert world.status() == {
         "observedGeneration": 1,
@@ -45,6 +45,7 @@ def test_a_model_that_is_settled_says_so_in_every_field():
             condition("UpToDate", "True", "RolloutCompleted", everything),
             condition("Reconciling", "False", "RolloutCompleted", everything),
             condition("Stalled", "False", "NotStalled", "Nothing is in the way."),
+            condition("WeightsReady", "True", "WeightsLoaded", loaded),
         ],
         "selector": "app.kubernetes.io/instance=cat,app.kubernetes.io/name=catfish-model",
         "replicas": 2,
@@ -53,6 +54,10 @@ def test_a_model_that_is_settled_says_so_in_every_field():
         "availableReplicas": 2,
         "url": "http://192.0.2.1",
         "targetRevision": target,
+        "stableRevision": target,
+        "servingRevisions": [{"name": target, "image": "catfish-server:v1", "pods": 2}],
+        "rollout": times | {"finishedAt": "2026-01-02T03:05:45Z"},
+        "history": [{"revision": target, "image": "catfish-server:v1"} | times],
     }
 
 
@@ -63,6 +68,7 @@ def test_a_new_model_is_neither_ready_nor_up_to_date():
         "UpToDate": ("False", "RolloutStarted"),
         "Reconciling": ("True", "RolloutStarted"),
         "Stalled": ("False", "NotStalled"),
+        "WeightsReady": ("False", "WeightsAwaited"),
     }
 
 
@@ -71,7 +77,7 @@ def test_it_stays_ready_while_a_rollout_is_under_way_and_counts_no_old_pod_as_up
     world.change(image="catfish-server:v2")
     world.settle()
     assert said(world)["Ready"] == ("True", "Serving")
-    assert said(world)["UpToDate"] == ("False", "Applying")
+    assert said(world)["UpToDate"] == ("False", "Canary")
     assert world.status()["updatedReplicas"] == 0
 
 
@@ -151,7 +157,7 @@ def test_a_condition_keeps_its_time_until_its_status_changes():
         for item in status.status(observed, planning.plan(observed))["conditions"]
     }
     assert times["Ready"] == "2026-01-02T04:04:05Z"
-    assert times["Stalled"] == "2026-01-02T03:04:05Z"
+    assert times["Stalled"] == "2026-01-02T03:07:25Z"
 
 
 def test_a_foreign_deployment_and_service_are_not_spoken_of_as_ours():

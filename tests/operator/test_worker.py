@@ -1,16 +1,14 @@
-"""Workers, resync and health: one model's trouble is its own, and the probes tell the truth."""
+"""Workers and resync: one model's trouble is its own, and what watches lose is found again."""
 
 import asyncio
 import logging
-import urllib.request
 
 import pytest
 
 from catfish_operator import errors
 from catfish_operator.cluster import KINDS, MODEL
-from catfish_operator.controller import admin
 from catfish_operator.controller.cache import Cache
-from catfish_operator.controller.health import LATEST_RESYNC, LONGEST_LAG, LONGEST_WORK, Health
+from catfish_operator.controller.health import Health
 from catfish_operator.controller.metrics import Metrics
 from catfish_operator.controller.queue import Key, Queue
 from catfish_operator.controller.resync import Resync
@@ -18,6 +16,10 @@ from catfish_operator.controller.worker import Worker
 from tests.operator.fakes import FakeCluster
 
 A, B = Key("default", "a"), Key("default", "b")
+
+
+async def at_once():
+    """This process may write."""
 
 
 class Clock:
@@ -111,7 +113,7 @@ def test_workers_begin_only_when_the_cache_is_filled():
         async def reconcile(key):
             seen.append(key)
 
-        task = asyncio.create_task(a_worker(queue, reconcile).run(begin=begin))
+        task = asyncio.create_task(a_worker(queue, reconcile).run(begin=begin, leading=at_once))
         queue.add(A)
         for _ in range(5):
             await asyncio.sleep(0)
@@ -124,6 +126,45 @@ def test_workers_begin_only_when_the_cache_is_filled():
         return before, seen
 
     assert asyncio.run(scenario()) == ([], [A])
+
+
+def test_a_standbys_workers_wait_and_its_queue_fills():
+    async def scenario():
+        seen, begin, leads = [], asyncio.Event(), asyncio.Event()
+        queue = Queue(clock=asyncio.get_running_loop().time)
+        begin.set()
+
+        async def reconcile(key):
+            seen.append(key)
+
+        async def leading():
+            await leads.wait()
+
+        task = asyncio.create_task(a_worker(queue, reconcile).run(begin=begin, leading=leading))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        queue.add(A)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        before = list(seen)
+        leads.set()
+        async with asyncio.timeout(5):
+            while not seen:  # noqa: ASYNC110 - the thing waited for knows no event
+                await asyncio.sleep(0)
+        task.cancel()
+        return before, seen
+
+    assert asyncio.run(scenario()) == ([], [A])
+
+
+def test_a_model_that_a_former_leader_could_not_write_is_kept_without_a_back_off(clock, caplog):
+    caplog.set_level(logging.INFO)
+    queue = Queue(clock=clock)
+    queue.add(A)
+    work(queue, errors.NotLeader("somebody else leads"))
+    assert queue.take() == A
+    assert queue.failures(A) == 0
+    assert caplog.records == []
 
 
 def a_resync(cluster, cache, queue, health, **kwargs):
@@ -191,47 +232,12 @@ def test_without_the_crd_there_are_no_models_and_one_warning(clock, caplog):
     assert health.not_ready() is None
 
 
-def test_the_operator_is_dead_when_listings_do_not_end(clock):
-    health = Health(clock=clock)
-    clock.now += LATEST_RESYNC + 1
-    assert "listing" in health.not_alive()
-    health.resync_ended(filled=False)
-    assert health.not_alive() is None
-
-
-def test_the_operator_is_dead_when_a_worker_hangs(clock):
-    health = Health(clock=clock)
-    health.work_begins(A)
-    clock.now += LONGEST_WORK + 1
-    health.resync_ended(filled=True)
-    assert "default/a" in health.not_alive()
-    health.work_ends(A)
-    assert health.not_alive() is None
-
-
-def test_the_operator_is_dead_when_its_loop_is_blocked(clock):
-    health = Health(clock=clock)
-    health.lag = LONGEST_LAG + 1
-    assert "event loop" in health.not_alive()
-
-
-def test_the_probes_answer_on_a_real_port(clock):
-    health, metrics = Health(clock=clock), Metrics()
-    metrics.count_request("GET", 200)
-
-    def ask(port, path):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
-                return response.status, response.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-
-    async def scenario():
-        async with admin.serve(host="127.0.0.1", port=0, health=health, metrics=metrics.text) as port:
-            return [await asyncio.to_thread(ask, port, path) for path in ("/livez", "/readyz", "/metrics")]
-
-    alive, ready, text = asyncio.run(scenario())
-    assert alive == (200, "ok\n")
-    assert ready == (503, "the first listing has not been completed\n")
-    assert 'catfish_api_requests_total{status="200",verb="GET"} 1.0' in text[1]
+def test_a_kind_that_the_cluster_may_lack_is_no_trouble_and_any_other_is(clock):
+    cluster, cache, queue, health = FakeCluster(), Cache(), Queue(clock=clock), Health(clock=clock)
+    cluster.trouble["list_all", "ServiceMonitor"] = [errors.NotServed("404")]
+    cluster.trouble["list_all", "Deployment"] = [errors.NotServed("404")]
+    asyncio.run(a_resync(cluster, cache, queue, health).once())
+    assert not health.filled
+    cluster.trouble["list_all", "ServiceMonitor"] = [errors.NotServed("404")]
+    asyncio.run(a_resync(cluster, cache, queue, health).once())
+    assert health.filled

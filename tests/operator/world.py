@@ -8,15 +8,20 @@ tests/integration runs the same plans on a real API server.
 import copy
 import itertools
 import json
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from catfish_operator import history, watch
 from catfish_operator import plan as planning
 from catfish_operator import status as saying
 from catfish_operator.actions import Action, Apply, Delete, Plan, Replace
-from catfish_operator.model import Json
-from catfish_operator.observed import Observed
+from catfish_operator.errors import InvalidSpec
+from catfish_operator.model import CatfishModel, Json
+from catfish_operator.observed import Observed, Reading, Watch
+from catfish_operator.resources import record, revision
 from catfish_operator.resources.metadata import MANAGER, REVISION_LABEL, selector
+from catfish_operator.resources.record import Record
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 KEYS = {
@@ -24,6 +29,7 @@ KEYS = {
     "env": ("name",),
     "imagePullSecrets": ("name",),
     "ownerReferences": ("uid",),
+    "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
     "volumeMounts": ("mountPath",),
     "volumes": ("name",),
 }
@@ -45,16 +51,32 @@ def body(**spec: Any) -> Json:
 
 
 class World:
-    """The objects of one model."""
+    """The objects of one model, a monotonic clock, and what is remembered of the rollout."""
 
     def __init__(self, model: Json) -> None:
         self.model = copy.deepcopy(model)
+        self.clock = 1000.0
+        self.readings: dict[str, Reading] = {}
+        self.watch = Watch()
         self.objects: dict[tuple[str, str], Json] = {}
         self.pods: list[Json] = []
         self.written: list[Action] = []
         self._numbers = itertools.count(1)
 
-    def observed(self, *, now: datetime = NOW) -> Observed:
+    def observed(self, *, now: datetime | None = None) -> Observed:
+        """One look, as `observe` makes it: what is remembered moves on with it."""
+        seen = self._seen(now or NOW + timedelta(seconds=self.clock - 1000))
+        try:
+            model = CatfishModel.from_body(self.model)
+        except InvalidSpec:
+            return seen
+        target = revision.name(model)
+        entry = history.history(model, seen).find(target)
+        kept = entry.record if entry else Record()
+        self.watch = watch.look(self.watch, seen, model=model, target=target, record=kept, at=self.clock)
+        return replace(seen, watch=self.watch)
+
+    def _seen(self, now: datetime) -> Observed:
         name = self.model["metadata"]["name"]
         revisions = tuple(item for (kind, _), item in self.objects.items() if kind == "ControllerRevision")
         return copy.deepcopy(
@@ -64,8 +86,12 @@ class World:
                 deployment=self.objects.get(("Deployment", name)),
                 service=self.objects.get(("Service", name)),
                 budget=self.objects.get(("PodDisruptionBudget", name)),
+                autoscaler=self.objects.get(("HorizontalPodAutoscaler", name)),
+                monitor=self.objects.get(("ServiceMonitor", name)),
+                served=frozenset(["ServiceMonitor"]),
                 revisions=revisions,
                 pods=tuple(self.pods),
+                readings=self.readings,
             )
         )
 
@@ -88,7 +114,7 @@ class World:
 
     def settle(self) -> Plan:
         """Does what is planned until nothing is; returns the last plan."""
-        for _ in range(4):
+        for _ in range(6):
             planned = self.plan()
             if not planned.actions:
                 return planned
@@ -104,10 +130,11 @@ class World:
             case Replace():
                 live = self.objects[action.kind, action.name]
                 assert live["metadata"]["uid"] == action.uid
-                part, last = live, action.path.split("/")[-1]
-                for step in action.path.split("/")[1:-1]:
-                    part = part[step]
-                part[last] = copy.deepcopy(action.value)
+                for path, value in ((action.path, action.value), *action.also):
+                    part, last = live, path.split("/")[-1]
+                    for step in path.split("/")[1:-1]:
+                        part = part[step]
+                    part[last] = copy.deepcopy(value)
                 live["metadata"]["managedFields"] = [
                     entry for entry in live["metadata"]["managedFields"] if entry["manager"] == MANAGER
                 ]
@@ -115,6 +142,25 @@ class World:
             case Delete():
                 assert self.objects[action.kind, action.name]["metadata"]["uid"] == action.uid
                 del self.objects[action.kind, action.name]
+
+    def wait(self, seconds: float) -> "World":
+        """Lets time pass."""
+        self.clock += seconds
+        return self
+
+    def prove(self) -> "World":
+        """Rolls the target out and waits until it counts as proven."""
+        self.settle()
+        self.roll_out()
+        for seconds in (0, 100, 100):
+            self.wait(seconds)
+            self.settle()
+            self.roll_out()
+        return self
+
+    def record(self, name: str) -> Record:
+        """What a revision remembers."""
+        return record.read(self.objects["ControllerRevision", name])
 
     def roll_out(self, *, ready: bool = True) -> None:
         """Makes the Deployment complete, with one pod (ready or not) for each replica."""
@@ -131,6 +177,7 @@ class World:
 
     def _apply(self, action: Apply) -> None:
         manifest = copy.deepcopy(action.manifest)
+        seen = manifest["metadata"].pop("resourceVersion", None)  # a precondition, which nobody owns
         wanted = copy.deepcopy(manifest)
         key = (manifest["kind"], manifest["metadata"]["name"])
         live = self.objects.get(key)
@@ -142,6 +189,7 @@ class World:
             self.objects[key] = live
         else:
             assert live["metadata"]["uid"] == action.uid
+            assert seen in (None, live["metadata"]["resourceVersion"])
             before = next(
                 (e["applied"] for e in live["metadata"]["managedFields"] if e["manager"] == MANAGER), {}
             )
@@ -169,6 +217,7 @@ def pod(name: str, template: Json, *, ready: bool = True, **status: Any) -> Json
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "labels": dict(template["metadata"]["labels"])},
+        "spec": copy.deepcopy(template.get("spec") or {}),
         "status": {"phase": "Running", "conditions": conditions} | status,
     }
 

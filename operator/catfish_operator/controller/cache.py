@@ -15,7 +15,9 @@ from catfish_operator.controller.queue import Key
 from catfish_operator.model import Json
 from catfish_operator.observed import Observed
 
-_NAMED_LIKE_THE_MODEL = ("Deployment", "Service", "PodDisruptionBudget")
+_NAMED_LIKE_THE_MODEL = frozenset(
+    {"Deployment", "Service", "PodDisruptionBudget", "HorizontalPodAutoscaler", "ServiceMonitor"}
+)
 
 
 class _Name(NamedTuple):
@@ -31,6 +33,7 @@ class Cache:
         self._children: dict[str, dict[Key, set[_Name]]] = {kind.kind: {} for kind in KINDS}
         self._gone: dict[str, dict[_Name, int]] = {kind.kind: {} for kind in KINDS}
         self._listed_at: dict[str, int] = {kind.kind: 0 for kind in KINDS}
+        self._served: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         """How many objects are held."""
@@ -84,6 +87,10 @@ class Cache:
         if _Name(namespace, name) in self._objects[kind.kind]:
             self._drop(kind, _Name(namespace, name))
 
+    def know_served(self, kind: Kind, *, served: bool) -> None:
+        """Takes note of whether the API server knows an optional kind."""
+        self._served = self._served | {kind.kind} if served else self._served - {kind.kind}
+
     def replace(self, kind: Kind, listing: Listing) -> None:
         """Makes the listing the truth about a kind; only newer objects are kept beside it."""
         restored = (
@@ -121,6 +128,9 @@ class Cache:
             deployment=self._child("Deployment", key),
             service=self._child("Service", key),
             budget=self._child("PodDisruptionBudget", key),
+            autoscaler=self._child("HorizontalPodAutoscaler", key),
+            monitor=self._child("ServiceMonitor", key),
+            served=self._served,
             revisions=tuple(self._belonging("ControllerRevision", key)),
             pods=tuple(self._belonging("Pod", key)),
         )

@@ -26,12 +26,23 @@ class Health:
     filled: bool = False
     """Whether the cache was filled once; the probes and the workers wait for it."""
 
+    leader_known: bool = True
+    """Whether it is known which replica leads; false until the first look at the Lease, if there is one."""
+
+    ready: Callable[[], int] = lambda: 0
+    """How many models a worker could take now; on a standby none, whatever has happened to them."""
+
     resync_ended_at: float = field(init=False)
     working_since: dict[object, float] = field(default_factory=dict)
     lag: float = 0.0
+    moved_at: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.resync_ended_at = self.clock()
+        self.resync_ended_at = self.moved_at = self.clock()
+
+    def leader_seen(self) -> None:
+        """It is known which replica leads."""
+        self.leader_known = True
 
     def resync_ended(self, *, filled: bool) -> None:
         """A full listing has ended, well or not."""
@@ -40,11 +51,17 @@ class Health:
 
     def work_begins(self, key: object) -> None:
         """A worker has taken a model."""
-        self.working_since[key] = self.clock()
+        self.working_since[key] = self.moved_at = self.clock()
 
     def work_ends(self, key: object) -> None:
         """The worker has let go of it."""
         self.working_since.pop(key, None)
+
+    def loop_woke(self, *, lag: float) -> None:
+        """The event loop has woken up, so many seconds late."""
+        self.lag = lag
+        if not self.ready():
+            self.moved_at = self.clock()  # nobody has to move while nothing is there to be taken
 
     def not_alive(self) -> str | None:
         """Says in one line why the process should be restarted; None while it should not."""
@@ -54,12 +71,16 @@ class Health:
         for key, since in self.working_since.items():
             if now - since > LONGEST_WORK:
                 return f"{key} has been worked on for {now - since:.0f} s"
+        if now - self.moved_at > LONGEST_WORK and (ready := self.ready()):
+            return f"no worker has taken a model for {now - self.moved_at:.0f} s, and {ready} are ready"
         if self.lag > LONGEST_LAG:
             return f"the event loop woke up {self.lag:.1f} s late"
         return None
 
     def not_ready(self) -> str | None:
-        """Says in one line what is awaited before work begins; None when it has begun."""
+        """Says in one line what is awaited before work could begin; None when nothing is."""
+        if not self.leader_known:
+            return "it is not known yet which replica leads"
         return None if self.filled else "the first listing has not been completed"
 
 
@@ -69,5 +90,6 @@ async def watch_lag(health: Health, *, seen: Callable[[float], None]) -> None:
     while True:
         due = loop.time() + LAG_EVERY
         await asyncio.sleep(LAG_EVERY)
-        health.lag = max(0.0, loop.time() - due)
-        seen(health.lag)
+        lag = max(0.0, loop.time() - due)
+        health.loop_woke(lag=lag)
+        seen(lag)

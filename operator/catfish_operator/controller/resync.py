@@ -82,12 +82,14 @@ class Resync:
             try:
                 listing = await self._cluster.list_all(kind, namespace=self._namespace)
             except errors.NotServed:
-                if kind is not MODEL:
+                if kind is not MODEL and not kind.optional:
                     raise
                 listing = Listing(items=[], resource_version=0)
-                if not self._crd_missed:
+                if kind is MODEL and not self._crd_missed:
                     log.warning("the CatfishModel CRD is not installed; waiting for it")
-                self._crd_missed = True
+                self._crd_missed = self._crd_missed or kind is MODEL
+                self._cache.know_served(kind, served=False)
             else:
                 self._crd_missed = self._crd_missed and kind is not MODEL
+                self._cache.know_served(kind, served=True)
             self._cache.replace(kind, listing)

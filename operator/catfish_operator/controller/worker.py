@@ -31,11 +31,19 @@ class Worker:
         self._health = health
         self._metrics = metrics
 
-    async def run(self, *, begin: asyncio.Event) -> None:
-        """Works forever, once `begin` is set (an unfilled cache would have it make what exists already)."""
+    async def run(self, *, begin: asyncio.Event, leading: Callable[[], Awaitable[None]]) -> None:
+        """Works forever, while this process may.
+
+        Args:
+            begin: awaited once (an unfilled cache would have it make what exists already).
+            leading: awaited before each model: returns as soon as this process may write.
+        """
         await begin.wait()
         while True:
-            await self.work_on(await self._queue.get())
+            await leading()
+            key = await self._queue.get()
+            await leading()  # it may have taken long until there was a key
+            await self.work_on(key)
 
     async def work_on(self, key: Key) -> None:
         """Has one model looked at. Nothing that goes wrong with it ends the worker."""
@@ -44,6 +52,10 @@ class Worker:
         result = "error"
         try:
             again_after = await self._reconcile(key)
+        except errors.NotLeader:
+            result = "standby"
+            self._queue.done(key)
+            self._queue.add(key)  # for when we lead again; whoever leads meanwhile sees it by itself
         except errors.CatfishError as error:
             result = self._failed(key, error)
         except Exception as error:  # noqa: BLE001 - a bug met by one model must not stop the others
@@ -57,8 +69,6 @@ class Worker:
             self._health.work_ends(key)
             self._metrics.reconciles.labels(result=result).inc()
             self._metrics.seconds.observe(time.perf_counter() - begun)
-            self._metrics.depth.set(len(self._queue))
-            self._metrics.waiting.set(self._queue.waiting)
 
     def _failed(self, key: Key, error: Exception) -> str:
         """Sends the key into its back-off and speaks of it once; returns the word for the metrics."""

@@ -10,25 +10,41 @@ CONTAINER = "server"
 HTTP_PORT, ADMIN_PORT = 5000, 5002
 LONGEST_REQUEST_SECONDS = 30
 CLOSING_SECONDS = 5
+VERIFICATION_DIR = "/verification"
 SCRATCH_SIZE = "8Gi"
 """The room for weights while they are fetched; a pod that takes more is evicted."""
 
+HELD_SECONDS = 315_360_000
+"""Ten years, as `minReadySeconds`: no new pod becomes available, so Kubernetes makes maxSurge of them and takes
+no old one away. The hold is in the Deployment and not in the operator: it stays though the operator dies."""
+NO_DEADLINE = 2_147_483_647
+"""The `progressDeadlineSeconds` that the Deployment's controller takes as none, and the only one that is greater
+than HELD_SECONDS and always allowed (k8s.io/kubernetes pkg/controller/deployment/util, HasProgressDeadline)."""
 
-def deployment(model: CatfishModel, *, template: Json, replicas: int | None) -> Json:
-    """The Deployment; `replicas` None leaves the number of pods to whoever owns it."""
+
+def deployment(model: CatfishModel, *, template: Json, replicas: int | None, held: bool = False) -> Json:
+    """The Deployment.
+
+    Args:
+        model: how pods are replaced, and whose it is.
+        template: of the revision that is to run.
+        replicas: None leaves the number of pods to whoever owns it.
+        held: whether only the first maxSurge new pods may come, beside all old ones.
+    """
+    rollout = model.rollout
     spec: Json = {
         "selector": {"matchLabels": selector(model.name)},
         "strategy": {
             "type": "RollingUpdate",
             "rollingUpdate": {
-                "maxSurge": model.rollout.max_surge,
-                "maxUnavailable": model.rollout.max_unavailable,
+                "maxSurge": rollout.max_surge,
+                "maxUnavailable": rollout.max_unavailable,
             },
         },
-        "minReadySeconds": model.rollout.min_ready_seconds,
-        "progressDeadlineSeconds": model.rollout.progress_deadline_seconds,
+        "minReadySeconds": HELD_SECONDS if held else rollout.min_ready_seconds,
+        "progressDeadlineSeconds": NO_DEADLINE if held else rollout.progress_deadline_seconds,
         "revisionHistoryLimit": 10,
-        "paused": False,
+        "paused": rollout.paused,
         "template": template,
     }
     if replicas is not None:
@@ -48,14 +64,38 @@ def template(model: CatfishModel, *, revision: str) -> Json:
         "terminationGracePeriodSeconds": model.drain_seconds + LONGEST_REQUEST_SECONDS + CLOSING_SECONDS,
         "containers": [_container(model, revision=revision)],
         "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": SCRATCH_SIZE}}],
+        "topologySpreadConstraints": _spread(model),
     }
-    if model.image_pull_secrets:
-        spec["imagePullSecrets"] = [{"name": name} for name in model.image_pull_secrets]
-    if model.node_selector:
-        spec["nodeSelector"] = model.node_selector
-    if model.tolerations:
-        spec["tolerations"] = list(model.tolerations)
-    return {"metadata": {"labels": labels(model.name) | {REVISION_LABEL: revision}}, "spec": spec}
+    if model.verification:
+        spec["volumes"].append({"name": "verification", "configMap": {"name": model.verification.config_map}})
+    optional = {
+        "imagePullSecrets": [{"name": name} for name in model.image_pull_secrets],
+        "serviceAccountName": model.service_account_name,
+        "nodeSelector": model.node_selector,
+        "tolerations": list(model.tolerations),
+        "affinity": model.affinity,
+        "priorityClassName": model.priority_class_name,
+        "runtimeClassName": model.runtime_class_name,
+    }
+    head: Json = {"labels": model.pod_labels | labels(model.name) | {REVISION_LABEL: revision}}
+    if model.pod_annotations:
+        head["annotations"] = model.pod_annotations
+    return {"metadata": head, "spec": spec | {key: value for key, value in optional.items() if value}}
+
+
+def _spread(model: CatfishModel) -> list[Json]:
+    """How pods are spread: as the spec says, else over nodes where that is possible.
+
+    A constraint without a labelSelector would be about no pods at all; it is about the model's.
+    """
+    own = {"labelSelector": {"matchLabels": selector(model.name)}}
+    default: Json = {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "matchLabelKeys": ["pod-template-hash"],  # old pods, which are about to go, do not count
+    }
+    return [own | constraint for constraint in model.topology_spread_constraints or (default,)]
 
 
 def _container(model: CatfishModel, *, revision: str) -> Json:
@@ -63,7 +103,7 @@ def _container(model: CatfishModel, *, revision: str) -> Json:
         "name": CONTAINER,
         "image": model.image,
         "imagePullPolicy": model.image_pull_policy or _pull_policy(model.image),
-        "env": environment(model, revision=revision),
+        "env": [*environment(model, revision=revision), *model.env],
         "ports": [
             {"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"},
             {"name": "admin", "containerPort": ADMIN_PORT, "protocol": "TCP"},
@@ -79,6 +119,10 @@ def _container(model: CatfishModel, *, revision: str) -> Json:
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - a volume of the pod's own
     }
+    if model.verification:
+        container["volumeMounts"].append(
+            {"name": "verification", "mountPath": VERIFICATION_DIR, "readOnly": True}
+        )
     if model.weights.credentials_secret:
         container["envFrom"] = [{"secretRef": {"name": model.weights.credentials_secret}}]
     if model.resources:
@@ -107,7 +151,7 @@ def _probe(path: str, *, period: int, timeout: int, failures: int) -> Json:
 def environment(model: CatfishModel, *, revision: str) -> list[Json]:
     """The server's environment, as docs/contract.md has it; what the spec leaves open sets no variable."""
     weights, network, prediction = model.weights, model.network, model.prediction
-    values = {
+    values: dict[str, str | None] = {
         "CATFISH_HOST": "0.0.0.0",  # noqa: S104 - the pod's own address; the Service decides who reaches it
         "CATFISH_PORT": str(HTTP_PORT),
         "CATFISH_ADMIN_PORT": str(ADMIN_PORT),
@@ -116,7 +160,7 @@ def environment(model: CatfishModel, *, revision: str) -> list[Json]:
         "CATFISH_WEIGHTS_ENDPOINT": weights.endpoint,
         "CATFISH_ARCHITECTURE": network.architecture,
         "CATFISH_HEAD_HIDDEN": _number(network.head_hidden),
-        "CATFISH_CLASSES": json.dumps(network.classes, ensure_ascii=False),
+        "CATFISH_CLASSES": json.dumps(network.classes, ensure_ascii=False) if network.classes else None,
         "CATFISH_IMAGE_SIZE": _number(network.image_size),
         "CATFISH_IMAGE_MEAN": _numbers(network.mean),
         "CATFISH_IMAGE_STD": _numbers(network.std),
@@ -124,10 +168,22 @@ def environment(model: CatfishModel, *, revision: str) -> list[Json]:
         "CATFISH_RETURN_PROBABILITIES": _flag(prediction.return_probabilities),
         "CATFISH_IMAGE_URLS_ENABLED": _flag(prediction.image_urls_enabled),
         "CATFISH_IMAGE_URLS_ALLOW_HOSTS": ",".join(prediction.image_urls_allow_hosts) or None,
+        **_verification(model),
         "CATFISH_DRAIN_SECONDS": str(model.drain_seconds),
         "CATFISH_REVISION": revision,
     }
     return [{"name": name, "value": _literal(value)} for name, value in values.items() if value is not None]
+
+
+def _verification(model: CatfishModel) -> dict[str, str | None]:
+    wanted = model.verification
+    if wanted is None:
+        return {}
+    return {
+        "CATFISH_VERIFICATION_DIR": VERIFICATION_DIR,
+        "CATFISH_VERIFICATION_SAMPLES": json.dumps(wanted.samples, ensure_ascii=False),
+        "CATFISH_VERIFICATION_MIN_ACCURACY": str(wanted.min_accuracy),
+    }
 
 
 def _literal(value: str) -> str:

@@ -12,14 +12,15 @@ from catfish_operator.resources import quantity
 from catfish_operator.resources.metadata import MANAGER
 
 MERGE_KEYS = {
-    "containers": "name",
-    "env": "name",
-    "imagePullSecrets": "name",
-    "ownerReferences": "uid",
-    "volumeMounts": "mountPath",
-    "volumes": "name",
+    "containers": ("name",),
+    "env": ("name",),
+    "imagePullSecrets": ("name",),
+    "ownerReferences": ("uid",),
+    "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
+    "volumeMounts": ("mountPath",),
+    "volumes": ("name",),
 }
-"""Lists whose items are told apart by a key (`x-kubernetes-list-map-keys`); all others are compared whole."""
+"""Lists whose items are told apart by keys (`x-kubernetes-list-map-keys`); all others are compared whole."""
 
 PORTS = ("containerPort", "port")
 OMITTED = ("paused", "minReadySeconds")
@@ -47,18 +48,22 @@ def differs(wanted: Any, live: Any, name: str = "") -> bool:  # noqa: ANN401 - a
 def _list_differs(wanted: list[Any], live: Any, name: str) -> bool:  # noqa: ANN401 - any JSON
     if not isinstance(live, list):
         return True
-    key = _merge_key(name, wanted)
-    if key is None:
+    keys = _merge_keys(name, wanted)
+    if not keys:
         pairs = zip(wanted, live, strict=False)
         return len(wanted) != len(live) or any(differs(one, other) for one, other in pairs)
-    by_key = {item.get(key): item for item in live}
-    return any(differs(item, by_key.get(item[key])) for item in wanted)
+    by_key = {_key(item, keys): item for item in live}
+    return any(differs(item, by_key.get(_key(item, keys))) for item in wanted)
 
 
-def _merge_key(name: str, items: list[Any]) -> str | None:
+def _merge_keys(name: str, items: list[Any]) -> tuple[str, ...]:
     if name == "ports":
-        return next((key for key in PORTS if items and key in items[0]), None)
-    return MERGE_KEYS.get(name)
+        return next(((key,) for key in PORTS if items and key in items[0]), ())
+    return MERGE_KEYS.get(name, ())
+
+
+def _key(item: Json, keys: tuple[str, ...]) -> tuple[Any, ...]:
+    return tuple(item.get(key) for key in keys)
 
 
 def abandoned(wanted: Json, live: Json) -> bool:
@@ -91,8 +96,15 @@ def ports_extended(ports: list[Json], live: Json) -> bool:
 
 
 def template_must_be_replaced(template: Json, live: Json) -> bool:
-    """Says whether a change by apply would leave fields behind: those that we once wrote by a patch."""
-    return _patched_by_us(live) and differs(template, live["spec"]["template"])
+    """Says whether a change by apply would leave fields behind.
+
+    Those that we once wrote by a patch; and a service account, which the API server also keeps under an older
+    name (`serviceAccount`) that nobody owns, and from which it would come back.
+    """
+    found = live["spec"]["template"]
+    if found["spec"].get("serviceAccountName") and "serviceAccountName" not in template["spec"]:
+        return True
+    return _patched_by_us(live) and differs(template, found)
 
 
 def _patched_by_us(live: Json) -> bool:
@@ -117,11 +129,12 @@ def _has_more_items(wanted: Any, live: Any, name: str = "") -> bool:  # noqa: AN
         return any(_has_more_items(value, live.get(key), key) for key, value in wanted.items())
     if not isinstance(wanted, list) or not isinstance(live, list):
         return False
-    key = _merge_key(name, wanted)
-    if key is None:
+    keys = _merge_keys(name, wanted)
+    if not keys:
         return False
-    by_key = {item[key]: item for item in wanted}
-    return any(item.get(key) not in by_key or _has_more_items(by_key[item[key]], item) for item in live)
+    by_key = {_key(item, keys): item for item in wanted}
+    found = [(by_key.get(_key(item, keys)), item) for item in live]
+    return any(one is None or _has_more_items(one, other) for one, other in found)
 
 
 def _reaches_beyond(fields: Json, value: Any) -> bool:  # noqa: ANN401 - any JSON

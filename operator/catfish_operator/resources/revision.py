@@ -9,17 +9,19 @@ import hashlib
 import json
 from typing import Any
 
-from catfish_operator.model import CatfishModel, Json, Prediction
-from catfish_operator.resources import quantity
+from catfish_operator.model import CatfishModel, Json, Prediction, Verification
+from catfish_operator.resources import quantity, record
 from catfish_operator.resources.metadata import metadata
+from catfish_operator.resources.record import Record
 
 API_VERSION, KIND = "apps/v1", "ControllerRevision"
-KEPT = 10
-"""How many revisions are kept at most."""
 
 
 def inputs(model: CatfishModel) -> Json:
-    """The part of the spec that shapes pods; defaults are left out, so that a new field changes no hash."""
+    """What shapes pods: that part of the spec and, as `restartedAt`, the annotation that asks for new ones.
+
+    Defaults are left out, so that a new field changes no hash.
+    """
     network, weights, prediction = model.network, model.weights, model.prediction
     spec = {
         "image": model.image,
@@ -40,10 +42,20 @@ def inputs(model: CatfishModel) -> Json:
             "std": list(network.std or ()),
         },
         "prediction": _prediction(prediction),
+        "verification": _verification(model.verification) if model.verification else None,
         "resources": model.resources,
+        "serviceAccountName": model.service_account_name,
+        "env": list(model.env),
+        "podLabels": model.pod_labels,
+        "podAnnotations": model.pod_annotations,
         "nodeSelector": model.node_selector,
         "tolerations": list(model.tolerations),
+        "affinity": model.affinity,
+        "topologySpreadConstraints": list(model.topology_spread_constraints),
+        "priorityClassName": model.priority_class_name,
+        "runtimeClassName": model.runtime_class_name,
         "drainSeconds": _unless_default(model, "drain_seconds"),
+        "restartedAt": model.restarted_at,
     }
     stripped: Json = _without_nothing(spec)
     return stripped
@@ -60,7 +72,15 @@ def _prediction(prediction: Prediction) -> Json:
     }
 
 
-def _unless_default(holder: CatfishModel | Prediction, name: str) -> Any:  # noqa: ANN401 - the field's own type
+def _verification(wanted: Verification) -> Json:
+    return {
+        "configMapRef": {"name": wanted.config_map},
+        "samples": [{"key": key, "class": answer} for key, answer in wanted.samples],
+        "minAccuracy": _unless_default(wanted, "min_accuracy"),
+    }
+
+
+def _unless_default(holder: CatfishModel | Prediction | Verification, name: str) -> Any:  # noqa: ANN401 - the field's own type
     value = getattr(holder, name)
     default = next(field.default for field in dataclasses.fields(holder) if field.name == name)
     return None if value == default else value
@@ -93,12 +113,16 @@ def _canonical(value: Any, path: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 -
     return value
 
 
-def revision(model: CatfishModel, *, name: str, number: int, data: Json) -> Json:
+def revision(model: CatfishModel, *, name: str, number: int, data: Json, kept: Record) -> Json:
     """The ControllerRevision; its data can never change, its number says how lately it was asked for."""
+    head = metadata(model, name)
+    head["labels"] |= record.labels(kept)
+    if annotations := record.annotations(kept):
+        head["annotations"] = annotations
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
-        "metadata": metadata(model, name),
+        "metadata": head,
         "data": data,
         "revision": number,
     }

@@ -1,0 +1,103 @@
+"""The part of the status that tells of revisions: which serve, how they went, what failed. Called by `status`."""
+
+from collections import Counter
+
+from catfish_operator import pods
+from catfish_operator.actions import Plan
+from catfish_operator.history import Entry
+from catfish_operator.model import Json
+from catfish_operator.observed import Observed
+from catfish_operator.resources import record
+
+SHOWN = 10
+"""How many failed revisions and how much history the status shows; all of it is on the ControllerRevisions."""
+
+SERVING = 64
+"""How many kinds of serving pods the CRD lets the status tell apart."""
+
+
+def account(plan: Plan, observed: Observed, *, serving: list[Json]) -> Json:
+    """The fields; one that has nothing to tell is empty or None."""
+    target, stable = plan.history.find(plan.target), plan.history.proven()
+    latest = list(reversed(plan.history.entries))
+    failed = [
+        _failure(entry) for entry in latest if entry.record.verdict == "failed" and entry.record.failure
+    ]
+    return {
+        "stableRevision": stable.name if stable else None,
+        "weights": target.record.weights if target else None,
+        "servingRevisions": _serving(plan, observed, serving=serving),
+        "rollout": _rollout(target, paused=plan.verdict.phase == "paused"),
+        "failedRevisions": failed[:SHOWN],
+        "history": [_past(entry) for entry in latest[:SHOWN]],
+    }
+
+
+def changed(plan: Plan, observed: Observed, *, serving: list[Json]) -> str | None:
+    """`ImageChanged` or `WeightsChanged` if serving pods of one revision are not the same; None if they are."""
+    for name in {pods.revision_of(pod) for pod in serving}:
+        same = [pod for pod in serving if pods.revision_of(pod) == name]
+        if len({image for pod in same if (image := _image(pod)[1])}) > 1:
+            return "ImageChanged"
+        entry = plan.history.find(name)
+        known = (entry.record.weights or {}).get("sha256") if entry else None
+        told = {_digest(observed, pod) for pod in same} | {known}
+        if len(told - {None}) > 1:
+            return "WeightsChanged"
+    return None
+
+
+def _serving(plan: Plan, observed: Observed, *, serving: list[Json]) -> list[Json]:
+    """One item for each revision, image and digest that Ready pods run."""
+    kinds = Counter(
+        (pods.revision_of(pod) or "", *_image(pod), _weights(plan, observed, pod) or "") for pod in serving
+    )
+    items = []
+    for (name, image, image_id, sha256), number in sorted(kinds.items()):
+        item = {"name": name, "image": image, "imageID": image_id, "weightsSHA256": sha256}
+        items.append({key: value for key, value in item.items() if value} | {"pods": number})
+    return items[:SERVING]
+
+
+def _image(pod: Json) -> tuple[str, str]:
+    """The image of the pod's server: its name in the spec, and what the node made of it."""
+    containers = (pod.get("spec") or {}).get("containers") or [{}]
+    statuses = (pod.get("status") or {}).get("containerStatuses") or [{}]
+    return str(containers[0].get("image") or ""), str(statuses[0].get("imageID") or "")
+
+
+def _weights(plan: Plan, observed: Observed, pod: Json) -> str | None:
+    entry = plan.history.find(pods.revision_of(pod))
+    known = (entry.record.weights or {}).get("sha256") if entry else None
+    return _digest(observed, pod) or known
+
+
+def _digest(observed: Observed, pod: Json) -> str | None:
+    reading = observed.readings.get(pods.identity(pod))
+    return (reading.weights or {}).get("sha256") if reading else None
+
+
+def _rollout(target: Entry | None, *, paused: bool) -> Json | None:
+    if target is None or target.record.started_at is None:
+        return None
+    told = target.record
+    found = record.rollout(told) | ({"result": "Paused"} if paused else {})
+    return {key: found[key] for key in ("startedAt", "finishedAt", "result") if key in found}
+
+
+def _failure(entry: Entry) -> Json:
+    raw = record.failure(entry.record.failure)
+    shown = ("reason", "message", "pod", "exitCode", "failedAt", "retryAt")
+    return {"name": entry.name} | {key: raw[key] for key in shown if key in raw}
+
+
+def _past(entry: Entry) -> Json:
+    inputs = (entry.live.get("data") or {}).get("inputs") or {}
+    told = {
+        "revision": entry.name,
+        "image": inputs.get("image"),
+        "weightsSHA256": (entry.record.weights or {}).get("sha256"),
+        "startedAt": entry.record.started_at,
+        "result": entry.record.result,
+    }
+    return {key: value for key, value in told.items() if value}

@@ -1,0 +1,135 @@
+"""What is worth an Event or a count: a model's status before and after -> announcements. Pure.
+
+Made from the statuses alone, so an operator that starts anew repeats nothing: it finds the status that its
+predecessor wrote. An announcement's reason is a condition's reason, its message the condition's message.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from catfish_operator.actions import Action, Apply, Replace
+from catfish_operator.model import Json
+from catfish_operator.observed import Observed
+from catfish_operator.resources import drift
+from catfish_operator.resources.metadata import REVISION_LABEL
+
+DRIFT_REPAIRED = "DriftRepaired"
+QUIET = frozenset({"Applying", "PodsStarting", "NotStalled"})
+"""Reasons that say nothing to a person: every change passes through them."""
+
+BAD = frozenset({"RolledBack", DRIFT_REPAIRED})
+"""Reasons outside of Stalled that a person should look at."""
+
+ACTIONS = {
+    "RolledBack": "RollBack",
+    "Scaling": "Scale",
+    "ScaledToZero": "Scale",
+    "Paused": "Pause",
+    DRIFT_REPAIRED: "Repair",
+}
+"""What the operator did, in a verb; `RollOut` for all others."""
+
+NOTE = 1024
+"""Characters of an Event's note that the API takes (events.k8s.io/v1)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announcement:
+    """One thing that happened to a model.
+
+    Attributes:
+        reason: the reason of the condition that changed.
+        action: what the operator did, in a verb.
+        message: what a person reads; cleaned like all that status shows.
+    """
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    action: str
+    message: str
+
+
+def changes(before: Json | None, after: Json) -> tuple[Announcement, ...]:
+    """What the change of a status tells: one announcement for each reason that is new."""
+    found: dict[str, Announcement] = {}
+    for kind in ("Stalled", "UpToDate", "Reconciling"):  # what is wrong comes first
+        old, new = _condition(before, kind), _condition(after, kind)
+        reason = str(new.get("reason"))
+        said = kind == "UpToDate" or new.get("status") == "True"
+        if not said or reason in QUIET or _same(old, new):
+            continue
+        bad = kind == "Stalled" or reason in BAD
+        found.setdefault(reason, _announcement(reason, str(new.get("message")), bad=bad))
+    known = {str(_condition(before, kind).get("reason")) for kind in ("Stalled", "UpToDate", "Reconciling")}
+    return tuple(one for reason, one in found.items() if reason not in known)
+
+
+def repaired(observed: Observed, action: Action) -> tuple[Announcement, ...]:
+    """What an action tells: that a change from outside was undone; nothing if it was not about that.
+
+    A Deployment whose pod template says the revision that is written, and yet differs, was changed by others;
+    a Service's selector never changes otherwise.
+
+    Args:
+        observed: what was seen before the action.
+        action: what was done about it.
+    """
+    model = observed.body["metadata"]["name"]
+    if isinstance(action, Replace) and (action.kind, action.path) == ("Service", "/spec/selector"):
+        text = f"The selector of Service {action.name} was changed from outside; it was put back."
+        return (_announcement(DRIFT_REPAIRED, text, bad=True),)
+    wanted, live = _template(action), (observed.deployment or {}).get("spec", {}).get("template")
+    if wanted is None or live is None or _revision(wanted) != _revision(live):
+        return ()
+    if isinstance(action, Apply) and not drift.differs(wanted, live):
+        return ()  # something else of the Deployment
+    text = (
+        f"The pod template of Deployment {model} was changed from outside; it was put back. To restart its pods, "
+        f"use `kubectl catfish restart {model}`; to change them, change the spec of the model."
+    )
+    return (_announcement(DRIFT_REPAIRED, text, bad=True),)
+
+
+def _template(action: Action) -> Json | None:
+    """The pod template that an action writes onto a Deployment that is there; None if it writes none."""
+    match action:
+        case Replace(kind="Deployment", path="/spec/template", value=value):
+            template: Json = value
+            return template
+        case Apply(uid=str(), manifest={"kind": "Deployment", "spec": {"template": dict(found)}}):
+            return found
+    return None
+
+
+def finished_rollout(before: Json | None, after: Json) -> tuple[str, str] | None:
+    """How a rollout ended with this change of the status, and the reason for it; None if none did."""
+    new = after.get("rollout") or {}
+    result = new.get("result")
+    if not result or result == "Paused" or new == ((before or {}).get("rollout") or {}):
+        return None
+    stalled = _condition(after, "Stalled")
+    reason = stalled.get("reason") if stalled.get("status") == "True" else None
+    return str(result), str(reason or _condition(after, "UpToDate").get("reason") or result)
+
+
+def _announcement(reason: str, message: str, *, bad: bool) -> Announcement:
+    return Announcement(
+        type="Warning" if bad else "Normal",
+        reason=reason,
+        action=ACTIONS.get(reason, "RollOut"),
+        message=message[:NOTE],
+    )
+
+
+def _condition(status: Json | None, kind: str) -> Json:
+    conditions = (status or {}).get("conditions") or []
+    return next((found for found in conditions if found.get("type") == kind), {})
+
+
+def _same(old: Json, new: Json) -> bool:
+    return (old.get("status"), old.get("reason")) == (new.get("status"), new.get("reason"))
+
+
+def _revision(template: Json) -> str | None:
+    name: str | None = ((template.get("metadata") or {}).get("labels") or {}).get(REVISION_LABEL)
+    return name

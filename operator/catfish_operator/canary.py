@@ -1,0 +1,75 @@
+"""Compares the first new pods with the old ones by the requests that both have answered. Called by `rollout`."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from catfish_operator import pods
+from catfish_operator.model import CatfishModel, Json
+from catfish_operator.observed import Observed, Reading
+from catfish_operator.pods import Fault
+from catfish_operator.progress import Progress
+
+ENOUGH = 100
+"""Requests on each side from which on numbers are believed; with fewer, time alone decides."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What one side has answered since the rollout began."""
+
+    requests: int
+    errors: int
+    seconds: float
+
+    @property
+    def error_rate(self) -> float:
+        """Errors among the answers, 0..1."""
+        return self.errors / self.requests if self.requests else 0.0
+
+    @property
+    def latency(self) -> float:
+        """Mean seconds of an answer that was a prediction."""
+        right = self.requests - self.errors
+        return self.seconds / right if right else 0.0
+
+
+def observed_enough(observed: Observed, found: Progress) -> bool:
+    """Says whether both sides have answered enough requests to be compared."""
+    return min(side.requests for side in _sides(observed, found)) >= ENOUGH
+
+
+def fault(observed: Observed, found: Progress, *, model: CatfishModel) -> Fault | None:
+    """What the numbers say against the new pods; None if they say nothing."""
+    new, old = _sides(observed, found)
+    if min(new.requests, old.requests) < ENOUGH:
+        return None
+    limits = model.rollout.canary
+    if new.error_rate - old.error_rate > limits.max_error_rate:
+        shares = f"{new.error_rate:.1%} of their {new.requests} answers are errors"
+        detail = f"{shares}, {old.error_rate:.1%} of the old pods'"
+        return Fault(reason="CanaryErrorRate", detail=detail, patience="none")
+    ratio = limits.max_latency_ratio
+    if ratio is not None and old.latency and new.latency / old.latency > ratio:
+        detail = f"{1000 * new.latency:.0f} ms a prediction, {1000 * old.latency:.0f} ms in the old pods"
+        return Fault(reason="CanaryLatency", detail=detail, patience="none")
+    return None
+
+
+def _sides(observed: Observed, found: Progress) -> tuple[Share, Share]:
+    """The new pods' share and the old ones'."""
+    return _share(observed, found.fresh), _share(observed, found.outdated)
+
+
+def _share(observed: Observed, side: Iterable[Json]) -> Share:
+    """What pods have answered since their first reading; the counts of one that was restarted begin at 0."""
+    requests, errors, seconds = 0, 0, 0.0
+    for pod in side:
+        reading = observed.readings.get(pods.identity(pod))
+        if reading is None or not reading.counted:
+            continue
+        first = observed.watch.baseline.get(pods.identity(pod), Reading())
+        first = first if first.requests <= reading.requests else Reading()
+        requests += reading.requests - first.requests
+        errors += reading.errors - first.errors
+        seconds += reading.seconds - first.seconds
+    return Share(requests=requests, errors=errors, seconds=seconds)

@@ -1,0 +1,98 @@
+"""What is wrong with the pods of a revision, and whether that is the end of it. Called by `rollout`."""
+
+import re
+
+from catfish_operator import canary, pods, watch
+from catfish_operator.model import CatfishModel, Json
+from catfish_operator.observed import Observed
+from catfish_operator.pods import Fault
+from catfish_operator.progress import Progress
+from catfish_operator.reasons import REPORTED
+from catfish_operator.resources.record import Record
+
+PULL_STRIKES_SECONDS = 15.0
+"""The kubelet pulls a second time 10 s after the first (the base of its back-off); by now that has failed too."""
+
+IDLE_SECONDS = 10.0
+"""How often to look at a revision that has nothing to go back to and does not get ready."""
+
+
+def held(record: Record, model: CatfishModel) -> bool:
+    """Says whether the rollout stops at its first new pods."""
+    return model.rollout.canary.seconds > 0 and record.verdict is None and record.released_at is None
+
+
+def fault(observed: Observed, found: Progress, *, model: CatfishModel, record: Record) -> Fault | None:
+    """The fault to speak of: one that fails at once, then what pods say themselves, then what is said of them."""
+    if not found.chosen:
+        return None
+    faults = [one for pod in found.fresh if (one := pods.fault(pod, model=model))]
+    if record.verdict is None:
+        faults += _undecided(observed, found, model=model, record=record)
+    if not faults and found.current and (refused := _refusal(observed.deployment or {})):
+        faults.append(refused)
+    return min(
+        faults,
+        key=lambda one: (one.patience != "none", one.reason not in REPORTED, one.pod or ""),
+        default=None,
+    )
+
+
+def failed(
+    found_fault: Fault | None, observed: Observed, found: Progress, *, model: CatfishModel, record: Record
+) -> Fault | None:
+    """The fault by which an undecided revision has failed; None: it has not."""
+    if record.verdict is not None or not found.chosen:
+        return None
+    if found_fault and _is_final(found_fault, observed, found):
+        return found_fault
+    if found.complete or not _overdue(observed, model=model, record=record):
+        return None
+    return found_fault or Fault(reason="ProgressDeadlineExceeded", detail=_stuck(observed, found))
+
+
+def _undecided(observed: Observed, found: Progress, *, model: CatfishModel, record: Record) -> list[Fault]:
+    """What counts against a revision only until it is proven."""
+    seen = observed.watch.ready
+    ends = (
+        pods.end_after_ready(pod, model=model, restarts_when_ready=seen.get(pods.identity(pod)))
+        for pod in found.fresh
+    )
+    faults = [end for end in ends if end]
+    if held(record, model) and (numbers := canary.fault(observed, found, model=model)):
+        faults.append(numbers)
+    return faults
+
+
+def _is_final(one: Fault, observed: Observed, found: Progress) -> bool:
+    if one.reason == "ImagePullFailed":
+        waits = (watch.pulling_fails(pods.identity(pod)) for pod in found.fresh)
+        return any(observed.watch.lasted(fact) >= PULL_STRIKES_SECONDS for fact in waits)
+    return one.patience == "none" or (one.patience == "strikes" and one.strikes >= pods.STRIKES)
+
+
+def _overdue(observed: Observed, *, model: CatfishModel, record: Record) -> bool:
+    """Says whether nothing has risen within the deadline, of what is still to rise."""
+    facts = observed.watch.since
+    if watch.REPLACED in facts or (held(record, model) and watch.FIRST_READY in facts):
+        return False
+    return observed.watch.quiet >= model.rollout.progress_deadline_seconds
+
+
+def _stuck(observed: Observed, found: Progress) -> str:
+    """Where the new pods stand, as far as they tell."""
+    readings = (observed.readings.get(pods.identity(pod)) for pod in found.fresh if not pods.ready(pod))
+    stages = sorted({reading.stage for reading in readings if reading and reading.stage})
+    return f"a new pod is {' and '.join(stages)}" if stages else "look at the new pods' events and logs"
+
+
+def _refusal(live: Json) -> Fault | None:
+    """What keeps the Deployment from making or replacing pods, in its own words."""
+    if (condition := pods.condition(live, "ReplicaFailure")).get("status") == "True":
+        text = re.sub(r'pods "[^"]*" is forbidden: ', "", str(condition.get("message") or ""))
+        quota = "exceeded quota" in text
+        return Fault(reason="QuotaExceeded" if quota else "AdmissionDenied", detail=text, world=quota)
+    condition = pods.condition(live, "Progressing")
+    if condition.get("status") == "False" and condition.get("reason") == "ProgressDeadlineExceeded":
+        return Fault(reason="ProgressDeadlineExceeded", detail="look at the pods' events and logs")
+    return None

@@ -1,0 +1,80 @@
+"""Remembers what no single look shows: for how long things have been so. Pure: (watch, look, time) -> watch.
+
+Called by `reconcile` before each plan. See `observed.Watch` for what is remembered.
+"""
+
+from collections.abc import Mapping
+
+from catfish_operator import pods, progress
+from catfish_operator.model import CatfishModel
+from catfish_operator.observed import Observed, Reading, Watch
+from catfish_operator.progress import Progress
+from catfish_operator.resources.record import Record
+
+FIRST_READY = "the first pods are ready"
+REPLACED = "the last pod is updated"
+
+
+def pulling_fails(pod_identity: str) -> str:
+    """The fact that a pod waits for an image that cannot be pulled."""
+    return f"{pod_identity} cannot pull its image"
+
+
+def look(
+    before: Watch, observed: Observed, *, model: CatfishModel, target: str, record: Record, at: float
+) -> Watch:
+    """What is to be remembered after one more look.
+
+    Args:
+        before: what was remembered until now.
+        observed: the look; its own `watch` is not read.
+        model: the model.
+        target: the revision that the spec asks for.
+        record: how that revision went so far.
+        at: seconds of a monotonic clock.
+    """
+    trial = (target, record.started_at, record.released_at, record.verdict)
+    found = progress.progress(observed, model=model, target=target)
+    numbers = progress.numbers(observed, found)
+    same = before.trial == trial
+    best = tuple(map(max, numbers, before.best)) if same and before.best else numbers
+    since = before.since if same else {}
+    return Watch(
+        trial=trial,
+        at=at,
+        since={fact: since.get(fact, at) for fact in _facts(found, surge=model.rollout.max_surge)},
+        best=best,
+        progressed_at=before.progressed_at if same and best == before.best else at,
+        ready=_ready(before.ready, found),
+        baseline=_baseline(
+            before.baseline if before.trial[:1] == trial[:1] else {}, observed.readings, found
+        ),
+    )
+
+
+def _facts(found: Progress, *, surge: int) -> list[str]:
+    facts = [pulling_fails(pods.identity(pod)) for pod in found.fresh if pods.pulling_fails(pod)]
+    if found.first_ready(surge):
+        facts.append(FIRST_READY)
+    if found.replaced:
+        facts.append(REPLACED)
+    return facts
+
+
+def _ready(before: Mapping[str, int], found: Progress) -> Mapping[str, int]:
+    """A pod keeps the number that it had when it was first seen Ready: an end after that is then seen."""
+    fresh = {pods.identity(pod): pod for pod in found.fresh}
+    seen = {name: pods.restarts(pod) for name, pod in fresh.items() if pods.ready(pod)}
+    return seen | {name: number for name, number in before.items() if name in fresh}
+
+
+def _baseline(
+    before: Mapping[str, Reading], readings: Mapping[str, Reading], found: Progress
+) -> Mapping[str, Reading]:
+    """The first reading of each old pod; what a new pod has answered counts from its start on."""
+    old = {pods.identity(pod) for pod in found.outdated}
+    return {
+        name: before.get(name, reading)
+        for name, reading in readings.items()
+        if name in old and reading.counted
+    }

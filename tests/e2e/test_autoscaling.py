@@ -1,0 +1,71 @@
+"""A horizontal autoscaler that sees how busy the pods are. Needs metrics-server, which is not always there."""
+
+import pytest
+
+from demo import model
+from demo.kube import KubectlFailed, wait_for
+from demo.load import Load
+
+pytestmark = pytest.mark.e2e
+RATE = 60.0
+SPEC = {
+    "autoscaling": {"minReplicas": 1, "maxReplicas": 3, "targetCPUUtilizationPercentage": 40},
+    "resources": {"requests": {"cpu": "200m", "memory": "400Mi"}},
+}
+
+
+@pytest.fixture
+def metrics(kube):
+    try:
+        kube.run("get", "--raw", "/apis/metrics.k8s.io/v1beta1/nodes")
+    except KubectlFailed:
+        pytest.skip("metrics-server is not there: `python3 -m localcluster add metrics-server`")
+
+
+@pytest.mark.usefixtures("metrics")
+def test_the_metrics_of_every_pod_are_there(kube, namespace, applied):
+    applied(replicas=1)
+
+    def told():
+        return "catfish" in kube.run("top", "pods", "--namespace", namespace)
+
+    wait_for("metrics of the pod", told, seconds=90, every=2)
+
+
+@pytest.mark.usefixtures("metrics")
+def test_a_busy_model_gets_more_pods_and_loses_no_request(kube, namespace):
+    manifest = model.manifest("catfish", namespace, **SPEC)
+    del manifest["spec"]["replicas"]
+    kube.apply(manifest)
+    wait_for(
+        "the first pod",
+        lambda: model.current(kube, "catfish", namespace)["status"].get("readyReplicas"),
+        seconds=120,
+    )
+    address = model.url(kube, "catfish", namespace)
+
+    def answers():
+        try:
+            return model.ask(address, path="/").status == 200
+        except OSError:
+            return False
+
+    wait_for("an answer", answers, seconds=30)
+    with Load(address, model.samples(), rate=RATE) as load:
+        wait_for(
+            "a second pod",
+            lambda: len([pod for pod in model.pods(kube, "catfish", namespace) if _ready(pod)]) >= 2,
+            seconds=180,
+            every=2,
+        )
+        so_far = load.result().total
+        load.wait_until(lambda seen: seen.total >= so_far + 100, seconds=60)
+    assert load.result().failures == {}, load.result().sentence()
+    status = kube.get("cfm", "catfish", namespace)["status"]
+    assert status["replicas"] >= 2
+    assert kube.get("hpa", "catfish", namespace)["spec"]["maxReplicas"] == 3
+
+
+def _ready(pod):
+    conditions = pod["status"].get("conditions", [])
+    return any(found["type"] == "Ready" and found["status"] == "True" for found in conditions)

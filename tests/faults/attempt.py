@@ -1,0 +1,119 @@
+"""One bad update on one system, with a client that asks all the time and a look at the cluster twice a second."""
+
+import http.client
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from demo import model
+from demo.kube import wait_for
+from demo.load import Load
+from tests.faults import systems, world
+from tests.faults.kinds import BACK_SECONDS, CANARY, DEADLINE, Kind
+from tests.faults.outcome import Outcome
+from tests.faults.sight import HASH, Sight
+from tests.faults.systems import System
+from tests.integration.operator_process import Api
+
+EVERY = 0.4
+QUIET_SECONDS = 10.0
+"""To look on once v1 is back: nothing may be tried again, and no request fail."""
+
+PLAIN_SECONDS = 90.0
+LEAST_BEFORE = 30
+SERVING_RATE = 20.0
+"""Requests a second to each pod, where the errors of the new one must make a hundred within the canary's time."""
+
+START_SECONDS = 120.0
+"""That pods may take to start on a machine that is busy with others."""
+
+LATE_SECONDS = 60.0
+"""Beyond what is allowed, from the moment on that the failure is known: a late rollback is measured too."""
+
+EVENTS = "/api/v1/namespaces/{}/events"
+UNREACHABLE = (OSError, http.client.HTTPException, AssertionError)
+"""No look is possible: the API server is away, or not yet back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """Where an attempt stands, told to those who disturb it.
+
+    Attributes:
+        at: seconds since the change.
+        sight: what was seen so far.
+    """
+
+    at: float
+    sight: Sight
+
+
+Disturb = Callable[[Moment], None]
+
+
+def attempt(
+    system: System, kind: Kind, *, api: Api, address: str, rate: float, disturb: Disturb = lambda _: None
+) -> Outcome:
+    """Asks for the bad v2 and looks on until v1 is back, or for long enough."""
+    rate = max(rate, SERVING_RATE * (system.replicas + 1)) if kind.serves else rate
+    _answering(address)
+    seen = Sight(v1=_hash(systems.pods(api, system.namespace)), replicas=system.replicas)
+    with Load(address, model.samples(), rate=rate) as load:
+        load.wait_until(lambda result: result.total >= LEAST_BEFORE, seconds=60)
+        for moment in _looks(system, kind, seen, api=api):
+            seen = moment.sight
+            disturb(moment)
+    says, leaked = wait_for("the API server", lambda: _told(system, api), seconds=120)
+    return Outcome(system=system.name, kind=kind, sight=seen, load=load.result(), leaked=leaked, says=says)
+
+
+def _looks(system: System, kind: Kind, seen: Sight, *, api: Api) -> Iterator[Moment]:
+    """Changes the spec, and looks until it is over."""
+    system.change(kind)
+    started = time.monotonic()
+    until = PLAIN_SECONDS if system.name == "plain" else give_up_seconds(kind)
+    at = 0.0
+    while at < until and not (seen.back is not None and at > seen.back + QUIET_SECONDS):
+        try:
+            pods, failure = systems.pods(api, system.namespace), system.failure()
+        except UNREACHABLE:
+            until += EVERY
+        else:
+            seen = seen.look(time.monotonic() - started, pods, failure=failure)
+            if seen.noticed is not None and system.name != "plain":
+                until = min(until, seen.noticed + BACK_SECONDS[kind.patience] + LATE_SECONDS)
+        yield Moment(at=at, sight=seen)
+        threading.Event().wait(EVERY)
+        at = time.monotonic() - started
+
+
+def _told(system: System, api: Api) -> tuple[str, bool] | None:
+    """The word of the status, and whether the secret is in what anybody may read; None: nobody answers."""
+    try:
+        public = [api.ok("GET", EVENTS.format(system.namespace)), system.body()]
+        return system.says(), world.SECRET in json.dumps(public)
+    except UNREACHABLE:
+        return None
+
+
+def give_up_seconds(kind: Kind) -> float:
+    """How long it is waited for anybody to notice."""
+    watched = {"none": 0.0, "after ready": 30.0 + CANARY, "strikes": 30.0, "deadline": DEADLINE / 2}
+    return START_SECONDS + watched[kind.patience] + BACK_SECONDS[kind.patience]
+
+
+def _hash(pods: list[dict]) -> str:
+    (found,) = {pod["metadata"]["labels"][HASH] for pod in pods if "deletionTimestamp" not in pod["metadata"]}
+    return found
+
+
+def _answering(address: str) -> None:
+    def once() -> bool:
+        try:
+            return model.ask(address, path="/").status == 200
+        except OSError:
+            return False
+
+    wait_for(f"an answer of {address}", once, seconds=30)

@@ -1,0 +1,210 @@
+"""The rights of manifests/base and what is asked of the API server are the same, right by right.
+
+The scenario lets a model live through everything that the operator does; what it asked is read off the audit log.
+"""
+
+import json
+import threading
+
+import pytest
+
+from tests.integration.kubelet import failing, kubelet, running
+from tests.integration.operator_process import (
+    BUDGETS,
+    DEPLOYMENTS,
+    MODELS,
+    REVISIONS,
+    SERVICES,
+    Audit,
+    model,
+    settled,
+    wait_for,
+)
+from tests.integration.rights import granted, used
+
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"
+
+
+class House:
+    """One namespace with its pods, and a model named cat."""
+
+    def __init__(self, api, namespace, audit):
+        self.api, self.namespace, self.audit = api, namespace, audit
+
+    def path(self, kind, name="cat"):
+        return f"{kind.format(self.namespace)}/{name}"
+
+    def get(self, kind, name="cat"):
+        return self.api.get(self.path(kind, name))
+
+    def change(self, **spec):
+        self.api.merge(self.path(MODELS), {"spec": spec})
+
+    def settle(self, name="cat"):
+        wait_for(lambda: settled(self.get(MODELS, name)), seconds=40, what=f"{name} is up to date")
+
+    def until_used(self, *right, what):
+        wait_for(lambda: right in used(self.audit), seconds=40, what=what)
+
+
+SERVICE_MONITORS = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "servicemonitors.monitoring.coreos.com"},
+    "spec": {
+        "group": "monitoring.coreos.com",
+        "names": {"kind": "ServiceMonitor", "plural": "servicemonitors"},
+        "scope": "Namespaced",
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {
+                    "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+                },
+            }
+        ],
+    },
+}
+
+
+@pytest.fixture
+def service_monitors(api, kubectl):
+    """The CRD of the Prometheus operator, as far as a ServiceMonitor needs it."""
+    crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    api.create(crds, SERVICE_MONITORS)
+    wait_for(
+        lambda: (
+            "servicemonitors" in kubectl("api-resources", "--api-group=monitoring.coreos.com", check=False)
+        ),
+        what="the kind is served",
+    )
+    yield
+    api.delete(f"{crds}/servicemonitors.monitoring.coreos.com")
+
+
+def live_through_everything(house, kubectl):
+    """What the operator does for a model, until each right was needed once."""
+    house.api.create(MODELS.format(house.namespace), model(replicas=2))
+    house.settle()
+    house.change(replicas=1)
+    wait_for(lambda: house.get(BUDGETS) is None, what="no budget for one pod")
+    for kind in (SERVICES, DEPLOYMENTS):
+        house.api.merge(house.path(kind), {"metadata": {"labels": {"app.kubernetes.io/instance": "x"}}})
+    for number in range(2):  # the second one becomes a series of the first one's Event
+        kubectl("-n", house.namespace, "set", "env", "deployment/cat", f"X={number}")
+        wait_for(lambda: "X" not in str(house.get(DEPLOYMENTS)["spec"]["template"]), what="no X")
+    house.until_used("events.k8s.io", "events", "patch", what="an Event that is counted")
+    too_many_revisions(house)
+    many_changes_at_once(house)
+    house.settle()
+
+
+def too_many_revisions(house):
+    """More images than revisions are kept."""
+    for number in range(13):
+        if ("apps", "controllerrevisions", "delete") in used(house.audit):
+            return
+        house.change(image=f"catfish-server:v{number + 2}")
+        wait_for(
+            lambda tag=f"v{number + 2}": tag in str(house.get(DEPLOYMENTS)["spec"]["template"]),
+            what="the next image",
+        )
+        house.settle()
+    house.until_used("apps", "controllerrevisions", "delete", what="an old revision deleted")
+
+
+def many_changes_at_once(house):
+    """Changes that meet our own writes: what was decided on is read anew."""
+    ended = threading.Event()
+
+    def change():
+        number = 0
+        while not ended.wait(0.02):
+            number += 1
+            house.change(replicas=1 + number % 3)
+
+    thread = threading.Thread(target=change, daemon=True)
+    thread.start()
+    try:
+        house.until_used("catfish.dev", "catfishmodels", "get", what="a model read anew")
+        house.until_used("policy", "poddisruptionbudgets", "patch", what="a budget written")
+    finally:
+        ended.set()
+        thread.join(30)
+
+
+def roll_back(house, nodes):
+    """A bad update, which is looked at live before it is undone."""
+    report = {"reason": "ChecksumMismatch", "message": "another file", "retriable": False}
+    bad = failing(json.dumps(report))
+    nodes.script = lambda pod: bad if pod["spec"]["containers"][0]["image"].endswith(":bad") else running()
+    house.change(image="catfish-server:bad")
+    house.until_used("", "pods", "get", what="a pod read before the rollback")
+    house.change(image="catfish-server:good")
+    house.settle()
+
+
+OPTIONAL = {
+    "autoscaling": ("autoscaling", "horizontalpodautoscalers"),
+    "monitoring": ("monitoring.coreos.com", "servicemonitors"),
+}
+"""Fields of the spec that ask for one more child each."""
+
+
+def unasked(api):
+    """Rights to children that no field of the installed CRD asks for."""
+    crd = api.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/catfishmodels.catfish.dev")
+    fields = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    return {
+        right
+        for field, kind in OPTIONAL.items()
+        if field not in fields
+        for right in granted()
+        if right[:2] == kind
+    }
+
+
+def optional_children(house):
+    """A child that comes, changes and goes with its field."""
+    fields = [field for field, kind in OPTIONAL.items() if not unasked(house.api) & {(*kind, "create")}]
+    house.change(replicas=None, resources={"requests": {"cpu": "100m"}})  # what an autoscaler needs
+    wanted = {"autoscaling": {"minReplicas": 1, "maxReplicas": 3}, "monitoring": {"serviceMonitor": True}}
+    for field in fields:
+        group, plural = OPTIONAL[field]
+        house.change(**{field: wanted[field]})
+        house.until_used(group, plural, "create", what=f"a child for {field}")
+        version = {"autoscaling": "v2", "monitoring": "v1"}[field]
+        child = f"/apis/{group}/{version}/namespaces/{house.namespace}/{plural}/cat"
+        house.api.merge(
+            child, {"metadata": {"labels": {"catfish.dev/model": "cat", "app.kubernetes.io/name": "x"}}}
+        )
+        house.until_used(group, plural, "patch", what=f"the child for {field} put back")
+        house.change(**{field: None})
+        house.until_used(group, plural, "delete", what=f"the child for {field} deleted")
+
+
+def adopt_a_revision(house):
+    """A revision that lost its owner is given it again."""
+    (first, *_) = house.api.items(REVISIONS.format(house.namespace), "catfish.dev/model=cat")
+    house.api.merge(house.path(REVISIONS, first["metadata"]["name"]), {"metadata": {"ownerReferences": None}})
+    house.until_used("apps", "controllerrevisions", "patch", what="an adopted revision")
+
+
+@pytest.mark.usefixtures("service_monitors")
+def test_every_right_is_used_and_none_is_missing(start, plane, api, kubectl, namespace):
+    api.delete(LEASES.format("catfish-system") + "/catfish-operator")
+    audit = Audit(plane.audit_log)
+    house = House(api, namespace, audit)
+    start(CATFISH_LEASE_NAMESPACE="catfish-system", CATFISH_RESYNC_SECONDS="3").wait_ready()
+    with kubelet(api, namespace) as nodes:
+        live_through_everything(house, kubectl)
+        adopt_a_revision(house)
+        roll_back(house, nodes)
+        optional_children(house)
+        house.settle()
+    assert audit.forbidden() == []
+    needed, given = used(audit), granted()
+    assert sorted(needed - given) == []
+    assert sorted(given - needed - unasked(api)) == []

@@ -1,0 +1,179 @@
+"""After an update has failed, was overtaken, paused, or left by an earlier operator."""
+
+import copy
+import json
+
+from catfish_operator.observed import Reading
+from catfish_operator.resources import revision
+from tests.operator.rollouts.scenes import (
+    BAKE,
+    DEADLINE,
+    V2,
+    assert_goes_on,
+    assert_rolled_back,
+    count,
+    failed_for,
+    first,
+    held,
+    live_revision,
+    proven,
+    said,
+    updated,
+)
+from tests.operator.test_rollout import container, ended, report
+from tests.operator.world import World, body
+
+
+def test_a_reason_of_the_world_is_tried_again_after_1_2_4_8_10_10_minutes():
+    world = failed_for("WeightsUnreachable", retriable=True)
+    for minutes in (1, 2, 4, 8, 10, 10):
+        world.wait(60 * minutes - 1).settle()
+        assert live_revision(world) == world.stable
+        world.wait(1).settle()
+        assert live_revision(world) == world.target
+        assert held(world)
+        ends = container(ended(report(reason="WeightsUnreachable", retriable=True)))
+        first(world, ready=False, containerStatuses=[ends])
+        world.plan()
+        world.wait(DEADLINE).settle()
+        world.pods = world.pods[:3]
+        count(world)
+
+
+def test_any_other_reason_is_never_tried_again_by_itself():
+    world = failed_for("ChecksumMismatch")
+    for _ in range(20):
+        world.wait(3600).settle()
+    assert live_revision(world) == world.stable
+    assert world.plan().requeue_after is None
+
+
+def test_the_annotation_retry_tries_again_once_for_each_new_value():
+    world = failed_for("ChecksumMismatch")
+    world.model["metadata"]["annotations"] = {"catfish.dev/retry": "1"}
+    world.settle()
+    assert live_revision(world) == world.target
+    first(world, ready=False, containerStatuses=[container(ended(report()))])
+    assert_rolled_back(world, "ChecksumMismatch")
+    world.wait(9999).settle()
+    assert live_revision(world) == world.stable
+
+
+def test_a_spec_that_asks_again_for_what_has_failed_is_told_that_it_is_quarantined():
+    world = failed_for("ChecksumMismatch")
+    world.change(image="catfish-server:v1")
+    world.settle()
+    assert said(world)["UpToDate"][0] == "True"
+    world.change(**V2)
+    world.settle()
+    assert live_revision(world) == world.stable
+    assert said(world)["UpToDate"] == ("False", "RevisionQuarantined")
+    assert said(world)["Stalled"] == ("True", "ChecksumMismatch")
+
+
+def test_another_spec_is_a_fresh_try():
+    world = failed_for("ChecksumMismatch")
+    world.change(image="catfish-server:v3")
+    world.settle()
+    assert held(world)
+    assert said(world)["Stalled"] == ("False", "NotStalled")
+    assert world.status()["failedRevisions"][0]["name"] == world.target
+
+
+def test_v1_v2_v3_without_waiting_supersedes_v2():
+    world = updated()
+    world.change(image="catfish-server:v3")
+    world.settle()
+    assert world.record(world.target).result == "Superseded"
+    assert held(world)
+    first(world, ready=False, containerStatuses=[container(ended(report()))])
+    world.settle()
+    assert live_revision(world) == world.stable
+
+
+def test_v1_v2_v1_goes_straight_back_without_hold_and_bake():
+    world = updated()
+    world.change(image="catfish-server:v1")
+    world.settle()
+    assert world.deployment()["spec"]["template"] == world.before
+    assert not held(world)
+    world.roll_out()
+    world.settle()
+    assert said(world)["Reconciling"] == ("False", "RolloutCompleted")
+
+
+def test_an_update_of_what_was_never_proven_is_held_but_has_nothing_to_go_back_to():
+    world = World(body(replicas=3))
+    world.settle()
+    world.roll_out()
+    world.stable = world.plan().target
+    world.change(**V2)
+    world.settle()
+    world.target = world.plan().target
+    assert held(world)
+    first(world, ready=False, containerStatuses=[container(ended(report()))])
+    assert_goes_on(world)
+    assert held(world)
+    assert said(world)["Stalled"] == ("True", "ChecksumMismatch")
+    assert said(world)["Ready"] == ("True", "Serving")
+
+
+def test_paused_leaves_the_pods_as_they_are_until_it_is_resumed():
+    world = proven(rollout={"paused": True})
+    world.change(**V2)
+    world.settle()
+    assert live_revision(world) != world.plan().target
+    assert said(world)["UpToDate"] == ("False", "Paused")
+    assert said(world)["Stalled"][0] == said(world)["Reconciling"][0] == "False"
+    world.change(rollout={"paused": False})
+    world.settle()
+    assert live_revision(world) == world.plan().target
+    assert held(world)
+
+
+def test_pods_with_other_images_or_weights_in_one_revision_are_reported():
+    world = proven(replicas=2)
+    for item, image in zip(world.pods, ("sha256:a", "sha256:b"), strict=True):
+        item["status"]["containerStatuses"] = [{"name": "server", "imageID": image, "ready": True}]
+    assert said(world)["Ready"] == ("True", "ImageChanged")
+    for item in world.pods:
+        item["status"]["containerStatuses"][0]["imageID"] = "sha256:a"
+    world.readings = {
+        item["metadata"]["name"]: Reading(weights={"sha256": letter * 64})
+        for item, letter in zip(world.pods, "ab", strict=True)
+    }
+    assert said(world)["Ready"] == ("True", "WeightsChanged")
+    assert [item["pods"] for item in world.status()["servingRevisions"]] == [1, 1]
+
+
+def test_a_revision_that_an_earlier_operator_left_without_a_word_is_baked_and_not_touched():
+    world = proven()
+    item = world.objects["ControllerRevision", world.plan().target]
+    for name in ("labels", "annotations"):
+        item["metadata"][name] = {
+            key: value
+            for key, value in item["metadata"].get(name, {}).items()
+            if key not in ("catfish.dev/verdict", "catfish.dev/rollout")
+        }
+    before = copy.deepcopy(world.deployment())
+    world.watch = type(world.watch)()
+    world.settle()
+    world.wait(BAKE).settle()
+    assert world.deployment() == before
+    assert world.record(world.plan().target).verdict == "proven"
+
+
+def test_annotations_that_cannot_be_read_count_as_never_written():
+    world = proven()
+    item = world.objects["ControllerRevision", world.plan().target]
+    for value in ("{", "[]", json.dumps({"startedAt": 1, "result": "x"})):
+        item["metadata"]["annotations"] = {"catfish.dev/rollout": value, "catfish.dev/failure": value}
+        assert world.record(world.plan().target).started_at is None
+        world.settle()
+
+
+def test_the_record_is_no_part_of_what_shapes_pods():
+    world = updated()
+    kept = world.objects["ControllerRevision", world.target]
+    assert kept["metadata"]["name"] == revision.name(world.plan().model)
+    assert set(kept["data"]) == {"inputs", "template"}

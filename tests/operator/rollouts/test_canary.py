@@ -1,0 +1,71 @@
+"""The first pods are compared with the old ones by what both have answered."""
+
+import pytest
+
+from catfish_operator.observed import Reading
+from tests.operator.rollouts.scenes import (
+    CANARY,
+    assert_goes_on,
+    assert_rolled_back,
+    first,
+    held,
+    updated,
+)
+
+
+def asked(world, *, new, old, seconds=(1.0, 1.0)):
+    """Lets the first pod and each old one answer (requests, errors)."""
+    world.readings = {
+        item["metadata"]["name"]: Reading(counted=True, requests=1000, errors=500, seconds=9.0)
+        for item in world.pods[:3]
+    }
+    world.plan()
+    number = {"cat-new": (*new, seconds[0])}
+    for item in world.pods[:3]:
+        number[item["metadata"]["name"]] = (1000 + old[0], 500 + old[1], 9.0 + seconds[1])
+    world.readings = {
+        name: Reading(counted=True, requests=requests, errors=errors, seconds=took)
+        for name, (requests, errors, took) in number.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "undone"),
+    [
+        ((100, 3), (34, 0), True),
+        ((100, 2), (34, 0), False),
+        ((99, 99), (34, 0), False),
+        ((1000, 500), (33, 0), False),
+        ((100, 100), (34, 34), False),
+    ],
+)
+def test_an_error_rate_above_that_of_the_old_pods_is_undone_if_enough_was_asked(new, old, undone):
+    world = updated()
+    first(world, ready=True)
+    asked(world, new=new, old=old)
+    if undone:
+        assert_rolled_back(world, "CanaryErrorRate")
+    else:
+        assert_goes_on(world)
+
+
+def test_enough_requests_are_noted_at_the_release():
+    world = updated()
+    first(world, ready=True)
+    world.plan()
+    asked(world, new=(100, 0), old=(34, 0))
+    world.wait(CANARY).settle()
+    assert not held(world)
+    assert not world.record(world.target).unobserved
+
+
+@pytest.mark.parametrize(("ratio", "undone"), [(None, False), (3.0, False), (1.5, True)])
+def test_latency_is_judged_only_when_a_ratio_is_given(ratio, undone):
+    canary = {"seconds": CANARY} | ({"maxLatencyRatio": ratio} if ratio else {})
+    world = updated(rollout={"canary": canary})
+    first(world, ready=True)
+    asked(world, new=(300, 0), old=(100, 0), seconds=(6.0, 1.0))
+    if undone:
+        assert_rolled_back(world, "CanaryLatency")
+    else:
+        assert_goes_on(world)
