@@ -25,9 +25,9 @@ class Settings:
         host: address to listen on. `CATFISH_HOST`.
         port: of the HTTP API; 0 takes a free one. `CATFISH_PORT`.
         admin_port: of the probes and metrics; 0 takes a free one. `CATFISH_ADMIN_PORT`.
-        location: of the weights: a path, `file://`, `http(s)://` or `s3://`. `CATFISH_MODEL_LOCATION`.
+        location: of the weights: a path, or a URL of `weights.location`. `CATFISH_MODEL_LOCATION`.
         sha256: of the weights, 64 lowercase hex digits; None: not checked. `CATFISH_MODEL_SHA256`.
-        weights_endpoint: of an S3-compatible store; None: Amazon's. `CATFISH_WEIGHTS_ENDPOINT`.
+        weights_endpoint: of another store than the cloud's own; None: that. `CATFISH_WEIGHTS_ENDPOINT`.
         architecture: a torchvision classifier by name, `cnnnet`, or the format of a file that is a whole model:
             `torchscript`, `exported`, `onnx`. `CATFISH_ARCHITECTURE`.
         head_hidden: width of the head's hidden layer; None: read off the weights. `CATFISH_HEAD_HIDDEN`.

@@ -16,7 +16,8 @@ from typing import BinaryIO
 from catfish_server.errors import ChecksumMismatch, WeightsForbidden, WeightsNotFound, WeightsUnreachable
 from catfish_server.weights import transport
 from catfish_server.weights.download import CHUNK_BYTES, Download, Limits
-from catfish_server.weights.location import Location, request_url
+from catfish_server.weights.location import Location
+from catfish_server.weights.signing import request_url
 
 Progress = Callable[[int, int | None], None]
 

@@ -22,8 +22,11 @@ MAX_REDIRECTS = 5
 RETRIED_STATUSES = frozenset({408, 425, 429})
 """Besides 5xx: statuses that ask to come again (RFC 9110, RFC 8470, RFC 6585)."""
 
-UNKNOWN_KEY_CODES = frozenset({b"InvalidAccessKeyId", b"SignatureDoesNotMatch", b"XAdminUserNotFound"})
-"""S3 error codes of keys that nobody has, which not every store sends with 403 (versitygw: 404)."""
+UNKNOWN_KEY_CODES = frozenset(
+    {b"InvalidAccessKeyId", b"SignatureDoesNotMatch", b"XAdminUserNotFound", b"PublicAccessNotPermitted"}
+)
+"""Error codes of keys that nobody has, or that are missing, which not every store sends with 401 or 403
+(versitygw: 404, Azure: 409)."""
 
 CONNECTION_ERRORS: tuple[tuple[type[Exception], str], ...] = (
     (socket.gaierror, "failed: the host's name cannot be resolved"),

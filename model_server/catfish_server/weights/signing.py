@@ -1,0 +1,148 @@
+"""From a location to an address that a plain GET understands: what lies in a store becomes a signed URL.
+
+So one client with one set of limits reads from everywhere. An address made here holds a signature and must not be
+shown to anybody.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote, urlencode
+
+import obstore
+from obstore.store import GCSStore, S3Store
+
+from catfish_server.errors import InvalidSpec
+from catfish_server.weights.location import Location
+
+SIGNED_FOR = timedelta(hours=1)
+"""How long a signed address can be used; each try signs anew, so this bounds one try alone."""
+
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far Azure's clock may be behind this one."""
+
+AWS_CREDENTIAL_SOURCES = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+)
+"""Variables that say where keys come from (boto3 and the AWS CLI read the same). With none of them a bucket is
+read anonymously: asking the metadata service of a cloud that may not be there would cost many seconds."""
+
+AWS_KEY_OPTIONS = {
+    "access_key_id": "AWS_ACCESS_KEY_ID",
+    "secret_access_key": "AWS_SECRET_ACCESS_KEY",
+    "session_token": "AWS_SESSION_TOKEN",
+}
+"""Options of the object-store client by the variables that the Secret sets."""
+
+GOOGLE = "https://storage.googleapis.com"
+
+AZURE_VERSION = "2023-11-03"
+"""Of the service; it decides which lines are signed, and in which order."""
+
+AZURE_FIELDS_AFTER = 7
+"""Lines of a service SAS of that version after its kind, all empty here: snapshot, encryption scope, headers."""
+
+
+def request_url(location: Location, *, endpoint: str | None, env: Mapping[str, str]) -> str:
+    """The address to ask for the bytes with a plain GET.
+
+    Args:
+        location: an HTTP server's or a store's.
+        endpoint: of a store that is not the cloud's own, None for that.
+        env: the environment, for the credentials and the region.
+
+    Raises:
+        InvalidSpec: the store cannot be addressed with these settings.
+    """
+    match location.kind:
+        case "s3":
+            return _amazon(location, endpoint, env)
+        case "gs":
+            return _google(location, endpoint, env)
+        case "az":
+            return _azure(location, endpoint, env)
+        case _:
+            return location.url
+
+
+def _amazon(location: Location, endpoint: str | None, env: Mapping[str, str]) -> str:
+    anonymous = not any(env.get(name) for name in AWS_CREDENTIAL_SOURCES)
+    settings = {"AWS_ACCESS_KEY_ID": "anonymous", "AWS_SECRET_ACCESS_KEY": "anonymous"} if anonymous else env
+    config = {option: settings[name] for option, name in AWS_KEY_OPTIONS.items() if settings.get(name)}
+    config["region"] = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1"
+    if endpoint:
+        config["endpoint"] = endpoint
+    try:
+        store = S3Store(location.bucket, config=config, client_options={"allow_http": True})  # type: ignore[arg-type]  # a dict of its keys
+        signed = obstore.sign(store, "GET", location.key, SIGNED_FOR)
+    except Exception as error:
+        raise _unsigned(location) from error
+    return signed.split("?", 1)[0] if anonymous else signed
+
+
+def _google(location: Location, endpoint: str | None, env: Mapping[str, str]) -> str:
+    """With the key of a service account, in a variable or in a file; anonymous without one."""
+    base = endpoint or GOOGLE
+    path, contents = env.get("GOOGLE_APPLICATION_CREDENTIALS"), env.get("GOOGLE_SERVICE_ACCOUNT_KEY")
+    if not path and not contents:
+        return f"{base}/{quote(f'{location.bucket}/{location.key}')}"
+    try:
+        if contents:
+            store = GCSStore(location.bucket, config={"service_account_key": contents})
+        else:
+            store = GCSStore(location.bucket, config={"service_account": path or ""})
+        signed = obstore.sign(store, "GET", location.key, SIGNED_FOR)
+    except Exception as error:
+        raise _unsigned(location) from error
+    return base + signed.removeprefix(GOOGLE)
+
+
+def _azure(location: Location, endpoint: str | None, env: Mapping[str, str]) -> str:
+    """With an account's key, or a token that somebody has signed already; anonymous without either."""
+    account = env.get("AZURE_STORAGE_ACCOUNT") or env.get("AZURE_STORAGE_ACCOUNT_NAME")
+    if not account:
+        raise InvalidSpec(
+            location.says(
+                "needs the name of its storage account: AZURE_STORAGE_ACCOUNT in spec.weights.credentialsSecretRef"
+            )
+        )
+    base = endpoint or f"https://{account}.blob.core.windows.net"
+    address = f"{base}/{quote(f'{location.bucket}/{location.key}')}"
+    if key := env.get("AZURE_STORAGE_KEY") or env.get("AZURE_STORAGE_ACCOUNT_KEY"):
+        return f"{address}?{_azure_token(location, account, key)}"
+    if token := env.get("AZURE_STORAGE_SAS_TOKEN", "").lstrip("?"):
+        return f"{address}?{token}"
+    return address
+
+
+def _azure_token(location: Location, account: str, key: str) -> str:
+    """A service SAS (https://learn.microsoft.com/rest/api/storageservices/create-service-sas).
+
+    Not the object-store client's: it signs the name as it is escaped in the URL, which the service does not, so
+    that a name with a space would be refused.
+    """
+    now = datetime.now(UTC)
+    start, end = (moment.strftime("%Y-%m-%dT%H:%M:%SZ") for moment in (now - CLOCK_SKEW, now + SIGNED_FOR))
+    resource = f"/blob/{account}/{location.bucket}/{location.key}"
+    lines = ["r", start, end, resource, "", "", "", AZURE_VERSION, "b", *[""] * AZURE_FIELDS_AFTER]
+    try:
+        secret = base64.b64decode(key, validate=True)
+    except binascii.Error as error:
+        raise _unsigned(location) from error
+    signature = base64.b64encode(hmac.new(secret, "\n".join(lines).encode(), hashlib.sha256).digest())
+    fields = {"sv": AZURE_VERSION, "sr": "b", "sp": "r", "st": start, "se": end, "sig": signature.decode()}
+    return urlencode(fields)
+
+
+def _unsigned(location: Location) -> InvalidSpec:
+    return InvalidSpec(
+        location.says(
+            "cannot be signed for; check the keys in spec.weights.credentialsSecretRef and spec.weights.endpoint"
+        )
+    )
