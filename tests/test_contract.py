@@ -1,5 +1,6 @@
 """docs/contract.md, the operator and the server say the same. Neither may import the other, so a test does."""
 
+import copy
 import json
 import re
 from pathlib import Path
@@ -11,6 +12,7 @@ from catfish_operator.model import CatfishModel
 from catfish_operator.resources import deployment
 from catfish_server import errors, settings
 from catfish_server.lifecycle import Stage
+from catfish_server.weights import location
 
 CONTRACT = (Path(__file__).parent.parent / "docs" / "contract.md").read_text()
 
@@ -147,6 +149,18 @@ def test_the_golden_images_are_mounted_where_the_server_looks_for_them():
     }
     where = settings.Settings.from_env(rendered()).verification_dir
     assert mounts[str(where)]["configMap"]["name"] == "golden"
+
+
+def test_a_claim_is_mounted_where_the_server_looks_for_it():
+    body = copy.deepcopy(FULL)
+    body["spec"]["weights"] = {"url": "pvc://models/a/b.pt"}
+    spec = deployment.template(CatfishModel.from_body(body), revision="r")["spec"]
+    (volume,) = [item for item in spec["volumes"] if "persistentVolumeClaim" in item]
+    mounts = {item["name"]: item for item in spec["containers"][0]["volumeMounts"]}
+    assert volume["persistentVolumeClaim"] == {"claimName": "models", "readOnly": True}
+    assert mounts[volume["name"]]["readOnly"]
+    read = location.parse(settings.Settings.from_env(rendered(body)).location)
+    assert read.path == Path(mounts[volume["name"]]["mountPath"]) / "a/b.pt"
 
 
 def test_the_stages_are_those_of_the_contract():

@@ -17,6 +17,12 @@ class Weights:
     credentials_secret: str | None = None
     endpoint: str | None = None
 
+    @property
+    def claim(self) -> str | None:
+        """The PersistentVolumeClaim of a `pvc://claim/path`; None for all other addresses."""
+        scheme, _, rest = self.url.partition("://")
+        return rest.partition("/")[0] if scheme == "pvc" else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:

@@ -11,6 +11,7 @@ HTTP_PORT, ADMIN_PORT = 5000, 5002
 LONGEST_REQUEST_SECONDS = 30
 CLOSING_SECONDS = 5
 VERIFICATION_DIR = "/verification"
+CLAIMS_DIR = "/mnt/pvc"
 SCRATCH_SIZE = "8Gi"
 """The room for weights while they are fetched; a pod that takes more is evicted."""
 
@@ -68,6 +69,9 @@ def template(model: CatfishModel, *, revision: str) -> Json:
     }
     if model.verification:
         spec["volumes"].append({"name": "verification", "configMap": {"name": model.verification.config_map}})
+    if claim := model.weights.claim:
+        source = {"persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
+        spec["volumes"].append({"name": "weights", **source})
     optional = {
         "imagePullSecrets": [{"name": name} for name in model.image_pull_secrets],
         "serviceAccountName": model.service_account_name,
@@ -122,6 +126,10 @@ def _container(model: CatfishModel, *, revision: str) -> Json:
     if model.verification:
         container["volumeMounts"].append(
             {"name": "verification", "mountPath": VERIFICATION_DIR, "readOnly": True}
+        )
+    if claim := model.weights.claim:
+        container["volumeMounts"].append(
+            {"name": "weights", "mountPath": f"{CLAIMS_DIR}/{claim}", "readOnly": True}
         )
     if model.weights.credentials_secret:
         container["envFrom"] = [{"secretRef": {"name": model.weights.credentials_secret}}]
