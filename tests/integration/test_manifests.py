@@ -40,7 +40,8 @@ def test_a_role_alone_is_enough_for_one_namespace(start, plane, api, namespace, 
     assert audit.forbidden() == []
     assert {entry["objectRef"].get("namespace") for entry in audit.entries()} == {namespace}
     assert api.get(f"{DEPLOYMENTS.format(other)}/cat") is None
-    assert "status" not in api.get(f"{MODELS.format(other)}/cat")
+    unseen = {"observedGeneration": -1}  # the default of the CRD
+    assert api.get(f"{MODELS.format(other)}/cat")["status"] == unseen
     api.delete(f"/api/v1/namespaces/{other}")
 
 
