@@ -10,7 +10,10 @@ from catfish_operator.pods import Fault
 from catfish_operator.progress import Progress
 
 ENOUGH = 100
-"""Requests on each side from which on numbers are believed; with fewer, time alone decides."""
+"""Requests on each side from which on numbers are believed; with fewer, time alone decides …"""
+
+FEW, GROSS = 20, 0.5
+"""… unless the difference is gross: half of all answers, among as many requests on each side, is no chance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +44,17 @@ def observed_enough(observed: Observed, found: Progress) -> bool:
 def fault(observed: Observed, found: Progress, *, model: CatfishModel) -> Fault | None:
     """What the numbers say against the new pods; None if they say nothing."""
     new, old = _sides(observed, found)
-    if min(new.requests, old.requests) < ENOUGH:
-        return None
-    limits = model.rollout.canary
-    if new.error_rate - old.error_rate > limits.max_error_rate:
+    least, limits, worse = (
+        min(new.requests, old.requests),
+        model.rollout.canary,
+        new.error_rate - old.error_rate,
+    )
+    if worse > limits.max_error_rate and (least >= ENOUGH or (least >= FEW and worse >= GROSS)):
         shares = f"{new.error_rate:.1%} of their {new.requests} answers are errors"
         detail = f"{shares}, {old.error_rate:.1%} of the old pods'"
         return Fault(reason="CanaryErrorRate", detail=detail, patience="none")
     ratio = limits.max_latency_ratio
-    if ratio is not None and old.latency and new.latency / old.latency > ratio:
+    if ratio is not None and least >= ENOUGH and old.latency and new.latency / old.latency > ratio:
         detail = f"{1000 * new.latency:.0f} ms a prediction, {1000 * old.latency:.0f} ms in the old pods"
         return Fault(reason="CanaryLatency", detail=detail, patience="none")
     return None

@@ -28,7 +28,7 @@ def fault(observed: Observed, found: Progress, *, model: CatfishModel, record: R
         return None
     faults = [one for pod in found.fresh if (one := pods.fault(pod, model=model))]
     if record.verdict is None:
-        faults += _undecided(observed, found, model=model, record=record)
+        faults += _undecided(observed, found, model=model)
     if not faults and found.current and (refused := _refusal(observed.deployment or {})):
         faults.append(refused)
     return min(
@@ -51,7 +51,7 @@ def failed(
     return found_fault or Fault(reason="ProgressDeadlineExceeded", detail=_stuck(observed, found))
 
 
-def _undecided(observed: Observed, found: Progress, *, model: CatfishModel, record: Record) -> list[Fault]:
+def _undecided(observed: Observed, found: Progress, *, model: CatfishModel) -> list[Fault]:
     """What counts against a revision only until it is proven."""
     seen = observed.watch.ready
     ends = (
@@ -59,7 +59,8 @@ def _undecided(observed: Observed, found: Progress, *, model: CatfishModel, reco
         for pod in found.fresh
     )
     faults = [end for end in ends if end]
-    if held(record, model) and (numbers := canary.fault(observed, found, model=model)):
+    watched = model.rollout.canary.seconds > 0 and found.outdated  # there must be old pods to compare with
+    if watched and (numbers := canary.fault(observed, found, model=model)):
         faults.append(numbers)
     return faults
 

@@ -7,6 +7,7 @@ from tests.operator.rollouts.scenes import (
     CANARY,
     assert_goes_on,
     assert_rolled_back,
+    count,
     first,
     held,
     updated,
@@ -34,8 +35,12 @@ def asked(world, *, new, old, seconds=(1.0, 1.0)):
     [
         ((100, 3), (34, 0), True),
         ((100, 2), (34, 0), False),
-        ((99, 99), (34, 0), False),
-        ((1000, 500), (33, 0), False),
+        ((99, 40), (34, 0), False),
+        ((20, 10), (7, 0), True),
+        ((19, 19), (7, 0), False),
+        ((20, 20), (6, 0), False),
+        ((20, 20), (7, 6), False),
+        ((1000, 400), (33, 0), False),
         ((100, 100), (34, 34), False),
     ],
 )
@@ -47,6 +52,17 @@ def test_an_error_rate_above_that_of_the_old_pods_is_undone_if_enough_was_asked(
         assert_rolled_back(world, "CanaryErrorRate")
     else:
         assert_goes_on(world)
+
+
+def test_errors_that_come_after_the_release_are_compared_as_long_as_old_pods_answer_too():
+    world = updated()
+    first(world, ready=True)
+    world.plan()
+    world.wait(CANARY).settle()
+    assert not held(world)
+    count(world)
+    asked(world, new=(100, 90), old=(34, 0))
+    assert_rolled_back(world, "CanaryErrorRate")
 
 
 def test_enough_requests_are_noted_at_the_release():
