@@ -22,13 +22,24 @@ def held(record: Record, model: CatfishModel) -> bool:
     return model.rollout.canary.seconds > 0 and record.verdict is None and record.released_at is None
 
 
-def fault(observed: Observed, found: Progress, *, model: CatfishModel, record: Record) -> Fault | None:
-    """The fault to speak of: one that fails at once, then what pods say themselves, then what is said of them."""
+def fault(
+    observed: Observed, found: Progress, *, model: CatfishModel, record: Record, protected: bool
+) -> Fault | None:
+    """The fault to speak of: one that fails at once, then what pods say themselves, then what is said of them.
+
+    Args:
+        observed: the look.
+        found: how far the rollout is.
+        model: the model.
+        record: how the target went so far.
+        protected: there is something to go back to. Without it, a pod that has come back is as good as any.
+    """
     if not found.chosen:
         return None
     faults = [one for pod in found.fresh if (one := pods.fault(pod, model=model))]
     if record.verdict is None:
-        faults += _undecided(observed, found, model=model)
+        faults += _ends(observed, found, model=model) if protected else []
+        faults += _numbers(observed, found, model=model)
     if not faults and found.current and (refused := _refusal(observed.deployment or {})):
         faults.append(refused)
     return min(
@@ -46,23 +57,27 @@ def failed(
         return None
     if found_fault and _is_final(found_fault, observed, found):
         return found_fault
-    if found.complete or not _overdue(observed, model=model, record=record):
+    if found.complete or not _overdue(observed, found, model=model, record=record):
         return None
     return found_fault or Fault(reason="ProgressDeadlineExceeded", detail=_stuck(observed, found))
 
 
-def _undecided(observed: Observed, found: Progress, *, model: CatfishModel) -> list[Fault]:
-    """What counts against a revision only until it is proven."""
+def _ends(observed: Observed, found: Progress, *, model: CatfishModel) -> list[Fault]:
+    """The ends of containers that had been Ready: they count against a revision until it is proven."""
     seen = observed.watch.ready
     ends = (
         pods.end_after_ready(pod, model=model, restarts_when_ready=seen.get(pods.identity(pod)))
         for pod in found.fresh
     )
-    faults = [end for end in ends if end]
-    watched = model.rollout.canary.seconds > 0 and found.outdated  # there must be old pods to compare with
-    if watched and (numbers := canary.fault(observed, found, model=model)):
-        faults.append(numbers)
-    return faults
+    return [end for end in ends if end]
+
+
+def _numbers(observed: Observed, found: Progress, *, model: CatfishModel) -> list[Fault]:
+    """What the answers say against the new pods, as long as there are old ones to compare them with."""
+    if model.rollout.canary.seconds == 0 or not found.outdated:
+        return []
+    numbers = canary.fault(observed, found, model=model)
+    return [numbers] if numbers else []
 
 
 def _is_final(one: Fault, observed: Observed, found: Progress) -> bool:
@@ -72,10 +87,10 @@ def _is_final(one: Fault, observed: Observed, found: Progress) -> bool:
     return one.patience == "none" or (one.patience == "strikes" and one.strikes >= pods.STRIKES)
 
 
-def _overdue(observed: Observed, *, model: CatfishModel, record: Record) -> bool:
+def _overdue(observed: Observed, found: Progress, *, model: CatfishModel, record: Record) -> bool:
     """Says whether nothing has risen within the deadline, of what is still to rise."""
     facts = observed.watch.since
-    if watch.REPLACED in facts or (held(record, model) and watch.FIRST_READY in facts):
+    if watch.replaced(found) in facts or (held(record, model) and watch.FIRST_READY in facts):
         return False
     return observed.watch.quiet >= model.rollout.progress_deadline_seconds
 

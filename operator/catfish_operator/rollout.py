@@ -109,9 +109,10 @@ def _judged(
     """The course of a target that may go on, as its pods have it."""
     fallback = history.proven(besides=target)
     record = _with_weights(records[target], observed, found)
-    fault = judge.fault(observed, found, model=model, record=record)
+    protected = fallback is not None and model.rollout.auto_rollback
+    fault = judge.fault(observed, found, model=model, record=record, protected=protected)
     failed = judge.failed(fault, observed, found, model=model, record=record)
-    if failed and fallback and model.rollout.auto_rollback:
+    if failed and fallback and protected:
         failure = _failure(failed, record, model, now=observed.now, number=history.greatest)
         back = _reverted(observed, failure, model=model, target=target, fallback=fallback, before=False)
         record = replace(
@@ -120,10 +121,15 @@ def _judged(
         return replace(back, records=records | {target: record}, confirm=True)
     if not failed:
         record = _moved_on(record, observed, found, model=model)
-    protected = fallback is not None and model.rollout.auto_rollback and record.verdict is None
     return Course(
         verdict=_verdict(
-            found, fault, failed, model=model, target=target, record=record, protected=protected
+            found,
+            fault,
+            failed,
+            model=model,
+            target=target,
+            record=record,
+            protected=protected and record.verdict is None,
         ),
         serve=target,
         held=judge.held(record, model),
@@ -157,8 +163,9 @@ def _moved_on(record: Record, observed: Observed, found: Progress, *, model: Cat
         return replace(record, released_at=now, unobserved=not canary.observed_enough(observed, found))
     if record.released_at is None:  # watching the first pods was switched off
         return replace(record, released_at=now)
-    baked = observed.watch.lasted(watch.REPLACED) >= model.rollout.bake_seconds
-    if found.complete and found.replaced and watch.REPLACED in observed.watch.since and baked:
+    fact = watch.replaced(found)
+    baked = fact in observed.watch.since and observed.watch.lasted(fact) >= model.rollout.bake_seconds
+    if found.complete and baked:
         return replace(record, verdict="proven", failure=None, result="Completed", finished_at=now)
     return record
 
@@ -200,7 +207,7 @@ def _look_after(record: Record, observed: Observed, found: Progress, *, model: C
         return None
     if judge.held(record, model) or found.outdated:
         return LOOK_SECONDS
-    left = model.rollout.bake_seconds - observed.watch.lasted(watch.REPLACED)
+    left = model.rollout.bake_seconds - observed.watch.lasted(watch.replaced(found))
     return min(LOOK_SECONDS, max(0.1, left)) if found.replaced else judge.IDLE_SECONDS
 
 

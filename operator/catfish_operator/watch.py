@@ -12,12 +12,16 @@ from catfish_operator.progress import Progress
 from catfish_operator.resources.record import Record
 
 FIRST_READY = "the first pods are ready"
-REPLACED = "the last pod is updated"
 
 
 def pulling_fails(pod_identity: str) -> str:
     """The fact that a pod waits for an image that cannot be pulled."""
     return f"{pod_identity} cannot pull its image"
+
+
+def replaced(found: Progress) -> str:
+    """The fact that the last pod is updated; an end of a container makes it another one, that has just begun."""
+    return f"the last pod is updated, {sum(map(pods.restarts, found.fresh))} restarts"
 
 
 def look(
@@ -57,7 +61,7 @@ def _facts(found: Progress, *, surge: int) -> list[str]:
     if found.first_ready(surge):
         facts.append(FIRST_READY)
     if found.replaced:
-        facts.append(REPLACED)
+        facts.append(replaced(found))
     return facts
 
 

@@ -15,6 +15,7 @@ from tests.operator.rollouts.scenes import (
     said,
     updated,
 )
+from tests.operator.test_rollout import container, ended
 from tests.operator.world import World, body
 
 
@@ -45,6 +46,22 @@ def test_a_pod_that_goes_while_it_is_baked_begins_the_bake_anew():
     world.wait(5).roll_out()
     world.settle()
     assert world.record(world.plan().target).verdict is None
+
+
+def test_a_container_that_ends_while_a_first_revision_is_baked_begins_the_bake_anew():
+    world = World(body(replicas=2))
+    world.settle()
+    world.roll_out()
+    world.plan()
+    world.wait(BAKE - 1)
+    world.pods[0]["status"]["containerStatuses"] = [container(last=ended(code=1), restarts=1, ready=True)]
+    world.settle()
+    assert said(world)["Stalled"] == ("False", "NotStalled")
+    world.wait(BAKE - 1).settle()
+    target = world.plan().target
+    assert world.record(target).verdict is None
+    world.wait(1).settle()
+    assert world.record(target).verdict == "proven"
 
 
 def test_scaling_while_it_is_baked_does_not_begin_the_bake_anew():
