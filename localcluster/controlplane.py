@@ -27,6 +27,10 @@ from localcluster.processes import Daemon, await_alive
 AUDIT_POLICY = Path(__file__).with_name("audit.json")
 FRONT_PROXY = "catfish-front-proxy"
 ADMIN = "catfish-admin"
+
+NODE_GRACE_SECONDS = 150
+"""How long a node may be silent before its pods are taken for not Ready; 50 by default. An API server that is away
+silences every node: a minute of that, which the tests make, would take healthy pods out of their Services."""
 _LOOPBACK = "127.0.0.1"
 
 
@@ -228,6 +232,7 @@ class ControlPlane:
             *(f"--service-account-private-key-file={self.authority.signing_key('service-accounts')}",),
             *(f"--root-ca-file={self.authority.certificate}", "--use-service-account-credentials"),
             *("--kube-api-qps=200", "--kube-api-burst=400", "--profiling=false", *ranges),
+            f"--node-monitor-grace-period={NODE_GRACE_SECONDS}s",
         )
         if not self.scheduler:
             return [controllers]

@@ -68,12 +68,7 @@ def test_a_deleted_model_leaves_nothing(kube, namespace, applied):
 def test_serving_does_not_need_the_api_server_and_the_operator_heals_when_it_is_back(
     kube, namespace, applied
 ):
-    """Served while it is away, healed when it is back.
-
-    The node controller then has not heard from the node for longer than its grace period (50 s) and may take
-    the pods out of the Service until the kubelet has spoken. That is Kubernetes' doing: the client asks to be
-    served only as long as the API server is away.
-    """
+    """Served while it is away, healed when it is back."""
     from localcluster import cluster
 
     applied(replicas=2)
