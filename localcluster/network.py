@@ -82,6 +82,11 @@ def create(places: Sequence[Member]) -> None:
     _solicit(None, HOST_INTERFACE)
     for place in places:
         _node(place)
+    # A cable that was made anew has another hardware address, and an entry for the old one would be believed for
+    # as long as `_solicit` has its owner asked for it: longer than an API server may take to get ready.
+    run("ip", "neighbour", "flush", "dev", HOST_INTERFACE)
+    for place in places:
+        run("ip", "-n", place.netns, "neighbour", "flush", "dev", "eth0")
 
 
 def route(places: Sequence[Member], pod_ranges: dict[str, str]) -> None:
