@@ -96,7 +96,8 @@ lock: $(VENV)/.installed ## Pin the dependencies of pyproject.toml anew, with ha
 	PATH=$(BIN):$$PATH requirements/lock.sh
 
 # torch first: it is the long part. The lock file then settles the version of everything that it pulled in.
-$(VENV)/.installed: requirements/dev.txt requirements/torch.txt
+# Its name holds the hash of both files, so a fresh clone, whose files are all new, does not install it again.
+$(VENV)/.installed:
 	@echo "installing the Python environment into $(VENV) (once; about 5 minutes, 5 GB where torch comes with CUDA)"
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(LOCALCLUSTER) prerequisites
 	$(PYTHON) -m venv $(VENV)
