@@ -7,11 +7,11 @@ predecessor wrote. An announcement's reason is a condition's reason, its message
 from dataclasses import dataclass
 from typing import Literal
 
+from catfish_operator import pods
 from catfish_operator.actions import Action, Apply, Replace
 from catfish_operator.model import Json
 from catfish_operator.observed import Observed
 from catfish_operator.resources import drift
-from catfish_operator.resources.metadata import REVISION_LABEL
 
 DRIFT_REPAIRED = "DriftRepaired"
 QUIET = frozenset({"Applying", "PodsStarting", "NotStalled"})
@@ -79,7 +79,7 @@ def repaired(observed: Observed, action: Action) -> tuple[Announcement, ...]:
         text = f"The selector of Service {action.name} was changed from outside; it was put back."
         return (_announcement(DRIFT_REPAIRED, text, bad=True),)
     wanted, live = _template(action), (observed.deployment or {}).get("spec", {}).get("template")
-    if wanted is None or live is None or _revision(wanted) != _revision(live):
+    if wanted is None or live is None or pods.revision_of(wanted) != pods.revision_of(live):
         return ()
     if isinstance(action, Apply) and not drift.differs(wanted, live):
         return ()  # something else of the Deployment
@@ -128,8 +128,3 @@ def _condition(status: Json | None, kind: str) -> Json:
 
 def _same(old: Json, new: Json) -> bool:
     return (old.get("status"), old.get("reason")) == (new.get("status"), new.get("reason"))
-
-
-def _revision(template: Json) -> str | None:
-    name: str | None = ((template.get("metadata") or {}).get("labels") or {}).get(REVISION_LABEL)
-    return name
