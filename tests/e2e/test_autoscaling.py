@@ -37,11 +37,7 @@ def test_a_busy_model_gets_more_pods_and_loses_no_request(kube, namespace):
     manifest = model.manifest("catfish", namespace, **SPEC)
     del manifest["spec"]["replicas"]
     kube.apply(manifest)
-    wait_for(
-        "the first pod",
-        lambda: model.current(kube, "catfish", namespace)["status"].get("readyReplicas"),
-        seconds=120,
-    )
+    model.settled(kube, "catfish", namespace)
     address = model.url(kube, "catfish", namespace)
 
     def answers():
