@@ -13,7 +13,7 @@ from demo.load import Load
 from tests.faults import systems, world
 from tests.faults.kinds import BACK_SECONDS, CANARY, DEADLINE, Kind
 from tests.faults.outcome import Outcome
-from tests.faults.sight import HASH, Sight
+from tests.faults.sight import HASH, Sight, Work, fresh
 from tests.faults.systems import System
 from tests.integration.operator_process import Api
 
@@ -32,6 +32,7 @@ START_SECONDS = 120.0
 LATE_SECONDS = 60.0
 """Beyond what is allowed, from the moment on that the failure is known: a late rollback is measured too."""
 
+ADMIN_PORT, ADMIN_SECONDS = 5002, 0.5
 EVENTS = "/api/v1/namespaces/{}/events"
 UNREACHABLE = (OSError, http.client.HTTPException, AssertionError)
 """No look is possible: the API server is away, or not yet back."""
@@ -81,12 +82,32 @@ def _looks(system: System, kind: Kind, seen: Sight, *, api: Api) -> Iterator[Mom
         except UNREACHABLE:
             until += EVERY
         else:
-            seen = seen.look(time.monotonic() - started, pods, failure=failure)
+            work = told_by(fresh(pods, v1=seen.v1))
+            seen = seen.look(time.monotonic() - started, pods, failure=failure, work=work)
             if seen.noticed is not None and system.name != "plain":
                 until = min(until, seen.noticed + BACK_SECONDS[kind.patience] + LATE_SECONDS)
         yield Moment(at=at, sight=seen)
         threading.Event().wait(EVERY)
         at = time.monotonic() - started
+
+
+def told_by(pods: list[dict]) -> frozenset[Work]:
+    """What pods tell of their work on their admin port; those that do not answer tell nothing."""
+    addresses = {pod["metadata"]["name"]: (pod.get("status") or {}).get("podIP") for pod in pods}
+    told = {name: _work(address) for name, address in addresses.items() if address}
+    return frozenset((name, *work) for name, work in told.items() if work)
+
+
+def _work(address: str) -> tuple[str, int] | None:
+    connection = http.client.HTTPConnection(address, ADMIN_PORT, timeout=ADMIN_SECONDS)
+    try:
+        connection.request("GET", "/readyz")
+        told = json.loads(connection.getresponse().read())
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+    return str(told["stage"]), int(told.get("done") or 0)
 
 
 def _told(system: System, api: Api) -> tuple[str, bool] | None:

@@ -20,7 +20,7 @@ Patience = Literal["none", "after ready", "strikes", "deadline"]
 
 BACK_SECONDS = {"none": 10.0, "after ready": 10.0, "strikes": 30.0, "deadline": DEADLINE + 10.0}
 """How soon v1 is whole again: after the first report of a bad pod, after the exit of a container that had been
-ready, after the second strike, after the change of the spec."""
+ready, after the second strike, after the last progress of the new pods (the change of the spec, if there was none)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

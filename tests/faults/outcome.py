@@ -45,7 +45,7 @@ class Outcome:
             "none": seen.reported,
             "after ready": seen.reported,
             "strikes": seen.struck,
-            "deadline": 0.0,
+            "deadline": seen.progressed,
         }
         return moments[patience] or 0.0
 

@@ -19,6 +19,9 @@ BAD_WAITS = frozenset(
 )
 PULL_BACK_OFF = "ImagePullBackOff"
 
+Work = tuple[str, str, int]
+"""A pod, its stage, and how far it is in that."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
@@ -30,6 +33,8 @@ class Sight:
         least_v1: the fewest Ready pods of v1 at any look.
         least_ready: the fewest Ready pods of both.
         begun: when a pod of v2 was first there.
+        worked: all that pods of v2 have told of their work so far.
+        progressed: when one of them last told something new of it, before the failure was noticed; 0: none did.
         reported: when a pod of v2 first showed that something is wrong with it.
         struck: when it did so for the second time.
         noticed: when the status first told of a failure.
@@ -44,6 +49,8 @@ class Sight:
     least_v1: int = 10**6
     least_ready: int = 10**6
     begun: float | None = None
+    worked: frozenset[Work] = frozenset()
+    progressed: float = 0.0
     reported: float | None = None
     struck: float | None = None
     noticed: float | None = None
@@ -52,19 +59,27 @@ class Sight:
     reason: str = ""
     message: str = ""
 
-    def look(self, at: float, pods: Sequence[Json], *, failure: tuple[str, str] | None) -> Self:
+    def look(
+        self,
+        at: float,
+        pods: Sequence[Json],
+        *,
+        failure: tuple[str, str] | None,
+        work: frozenset[Work] = frozenset(),
+    ) -> Self:
         """The figures after one more look.
 
         Args:
             at: seconds since the change.
             pods: all of the model.
+            work: what the pods of v2 tell of their work.
             failure: reason and sentence that the status gives for a failure of this change, if it does.
         """
         ready = [pod for pod in pods if _ready(pod)]
         v1_ready = sum(_hash(pod) == self.v1 for pod in ready)
-        fresh = [pod for pod in pods if _hash(pod) != self.v1]
-        whole = v1_ready == len(ready) == self.replicas and not any(map(_alive, fresh))
-        tried = self.tried_again + (self.back is not None and any(map(_alive, fresh)))
+        new = fresh(pods, v1=self.v1)
+        whole = v1_ready == len(ready) == self.replicas and not any(map(_alive, new))
+        tried = self.tried_again + (self.back is not None and any(map(_alive, new)))
         reason, message = failure or (self.reason, self.message)
         noticed = at if failure and self.noticed is None else self.noticed
         over = noticed is not None and whole
@@ -72,9 +87,11 @@ class Sight:
             self,
             least_v1=min(self.least_v1, v1_ready),
             least_ready=min(self.least_ready, len(ready)),
-            begun=self._first(self.begun, at, bool(fresh)),
-            reported=self._first(self.reported, at, any(_reports(pod) for pod in fresh)),
-            struck=self._first(self.struck, at, any(_struck(pod) for pod in fresh)),
+            begun=self._first(self.begun, at, bool(new)),
+            worked=self.worked | work,
+            progressed=at if work - self.worked and noticed is None else self.progressed,
+            reported=self._first(self.reported, at, any(_reports(pod) for pod in new)),
+            struck=self._first(self.struck, at, any(_struck(pod) for pod in new)),
             noticed=noticed,
             back=(at if self.back is None else self.back) if over else None,
             tried_again=tried,
@@ -97,6 +114,11 @@ def failure(model: Json, *, generation: int) -> tuple[str, str] | None:
     if stalled.get("status") != "True":
         return None
     return str(stalled["reason"]), str(status.get("message") or "")
+
+
+def fresh(pods: Sequence[Json], *, v1: str) -> list[Json]:
+    """The pods of v2."""
+    return [pod for pod in pods if _hash(pod) != v1]
 
 
 def _alive(pod: Json) -> bool:

@@ -55,6 +55,7 @@ def test_seconds_count_from_what_the_patience_says():
     assert outcome("wrong checksum").back_after == 2.0
     assert outcome("crash at start", back=20.0).back_after == 12.0
     assert outcome("never ready", back=66.0).back_after == 66.0
+    assert outcome("never ready", progressed=9.0, back=66.0).back_after == 57.0
     assert outcome(back=None).back_after is None
 
 

@@ -86,3 +86,13 @@ def test_a_failure_is_told_by_a_status_of_this_generation_alone():
     assert failure(body, generation=3) is None
     assert failure(body, generation=2) == ("OutOfMemory", "So it is.")
     assert failure({}, generation=1) is None
+
+
+def test_progress_is_work_that_was_not_told_before_the_failure_was_noticed():
+    sight = Sight(v1=V1, replicas=2)
+    told = [("fetching", 0), ("fetching", 7), ("fetching", 0), ("fetching", 7), ("loading", 0)]
+    for at, (stage, done) in enumerate(told):
+        sight = sight.look(
+            float(at), OLD, failure=None if at < 4 else TOLD, work=frozenset({("x", stage, done)})
+        )
+    assert sight.progressed == 1.0
