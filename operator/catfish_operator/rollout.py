@@ -157,10 +157,12 @@ def _moved_on(record: Record, observed: Observed, found: Progress, *, model: Cat
             else record
         )
     if judge.held(record, model):
-        watched, seconds = observed.watch, model.rollout.canary.seconds
+        watched = observed.watch
+        seconds = _watched_seconds(found, model)
         if watch.FIRST_READY not in watched.since or watched.lasted(watch.FIRST_READY) < seconds:
             return record
-        return replace(record, released_at=now, unobserved=not canary.observed_enough(observed, found))
+        record = replace(record, released_at=now, unobserved=not canary.observed_enough(observed, found))
+        return replace(record, verdict="proven", failure=None) if _all_first(found, model) else record
     if record.released_at is None:  # watching the first pods was switched off
         return replace(record, released_at=now)
     fact = watch.replaced(found)
@@ -168,6 +170,21 @@ def _moved_on(record: Record, observed: Observed, found: Progress, *, model: Cat
     if found.complete and baked:
         return replace(record, verdict="proven", failure=None, result="Completed", finished_at=now)
     return record
+
+
+def _all_first(found: Progress, model: CatfishModel) -> bool:
+    """Says whether the first new pods are all there will be: the old ones then may stay until it is proven."""
+    return model.rollout.max_surge >= found.wanted
+
+
+def _watched_seconds(found: Progress, model: CatfishModel) -> int:
+    """How long the rollout is held after its first new pods are Ready.
+
+    With all new pods there, the bake is part of it. Else the last old pod would go after the canary, and a model of
+    one replica had nobody to answer when its new pod ends a moment later.
+    """
+    canary_seconds, bake_seconds = model.rollout.canary.seconds, model.rollout.bake_seconds
+    return canary_seconds + (bake_seconds if _all_first(found, model) else 0)
 
 
 def _verdict(
@@ -194,9 +211,9 @@ def _verdict(
     if judge.held(record, model) and found.chosen:
         first = max(1, min(model.rollout.max_surge, found.wanted))
         stand = f"{found.ready} of the {first} first pods of {target} are ready"
-        seconds = model.rollout.canary.seconds
+        seconds = _watched_seconds(found, model)
         return progressing(
-            "Canary", f"{stand}; no other is replaced before they were watched for {seconds} s{note}"
+            "Canary", f"{stand}; no old pod goes before they were watched for {seconds} s{note}"
         )
     return progressing(verdict.reason, verdict.message.rstrip(".") + note) if note else verdict
 

@@ -11,7 +11,7 @@ from demo import model
 from demo.kube import wait_for
 from demo.load import Load
 from tests.faults import systems, world
-from tests.faults.kinds import BACK_SECONDS, CANARY, DEADLINE, Kind
+from tests.faults.kinds import BACK_SECONDS, Kind
 from tests.faults.outcome import Outcome
 from tests.faults.sight import HASH, Sight, Work, fresh
 from tests.faults.systems import System
@@ -21,13 +21,9 @@ EVERY = 0.4
 QUIET_SECONDS = 10.0
 """To look on once v1 is back: nothing may be tried again, and no request fail."""
 
-PLAIN_SECONDS = 90.0
 LEAST_BEFORE = 30
 SERVING_RATE = 20.0
 """Requests a second to each pod, where the errors of the new one must make a hundred within the canary's time."""
-
-START_SECONDS = 120.0
-"""That pods may take to start on a machine that is busy with others."""
 
 LATE_SECONDS = 60.0
 """Beyond what is allowed, from the moment on that the failure is known: a late rollback is measured too."""
@@ -58,7 +54,8 @@ def attempt(
     system: System, kind: Kind, *, api: Api, address: str, rate: float, disturb: Disturb = lambda _: None
 ) -> Outcome:
     """Asks for the bad v2 and looks on until v1 is back, or for long enough."""
-    rate = max(rate, SERVING_RATE * (system.replicas + 1)) if kind.serves else rate
+    if "CanaryErrorRate" in kind.reasons:
+        rate = max(rate, SERVING_RATE * (system.replicas + 1))
     _answering(address)
     seen = Sight(v1=_hash(systems.pods(api, system.namespace)), replicas=system.replicas)
     with Load(address, model.samples(), rate=rate) as load:
@@ -74,7 +71,7 @@ def _looks(system: System, kind: Kind, seen: Sight, *, api: Api) -> Iterator[Mom
     """Changes the spec, and looks until it is over."""
     system.change(kind)
     started = time.monotonic()
-    until = PLAIN_SECONDS if system.name == "plain" else give_up_seconds(kind)
+    until = system.give_up_seconds(kind)
     at = 0.0
     while at < until and not (seen.back is not None and at > seen.back + QUIET_SECONDS):
         try:
@@ -117,12 +114,6 @@ def _told(system: System, api: Api) -> tuple[str, bool] | None:
         return system.says(), world.SECRET in json.dumps(public)
     except UNREACHABLE:
         return None
-
-
-def give_up_seconds(kind: Kind) -> float:
-    """How long it is waited for anybody to notice."""
-    watched = {"none": 0.0, "after ready": 30.0 + CANARY, "strikes": 30.0, "deadline": DEADLINE / 2}
-    return START_SECONDS + watched[kind.patience] + BACK_SECONDS[kind.patience]
 
 
 def _hash(pods: list[dict]) -> str:

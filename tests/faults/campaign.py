@@ -20,12 +20,21 @@ KINDS_A_LANE = 7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lane:
-    """A model and what is tried on it; its namespace is named for it."""
+    """A model and what is tried on it; its namespace is named for it.
+
+    Attributes:
+        system: a key of `SYSTEMS`.
+        replicas: of the model.
+        kinds: tried one after the other.
+        number: sets it apart from others with as many replicas.
+        defaults: the model has the default times of a rollout instead of short ones.
+    """
 
     system: str
     replicas: int
     kinds: tuple[Kind, ...]
     number: int = 0
+    defaults: bool = False
 
     @property
     def namespace(self) -> str:
@@ -78,7 +87,8 @@ class Campaign:
 
     def _lane(self, lane: Lane, gate: threading.Barrier | None) -> list[tuple[Lane, Outcome]]:
         api = Api(self.kube.kubeconfig)
-        system = SYSTEMS[lane.system](self.kube, api, lane.namespace, lane.replicas)
+        times = {} if lane.defaults else systems.SHORT
+        system = SYSTEMS[lane.system](self.kube, api, lane.namespace, lane.replicas, times=times)
         found = []
         try:
             address = system.open()

@@ -140,3 +140,9 @@ KINDS = (
 """The twenty of the campaign R16."""
 
 BY_NAME = {kind.name: kind for kind in KINDS}
+
+CRASH_IN_CANARY = _kind(
+    "crash after 20 s", _faulty("crash-after-ready:20"), "CrashLooping", "after ready", serves=True
+)
+WITH_DEFAULTS = (BY_NAME["missing image"], CRASH_IN_CANARY, BY_NAME["wrong answers"])
+"""Tried with the default times of a model too."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from catfish_operator.model import CatfishModel
+from catfish_operator.model import CatfishModel, Rollout
 from catfish_operator.resources import deployment
 from demo import model
 from demo.kube import Json, Kube, wait_for
@@ -13,13 +13,20 @@ from tests.integration.operator_process import DEPLOYMENTS, MODELS, PODS, Api
 NAME = "catfish"
 SERVICES = "/api/v1/namespaces/{}/services"
 QUOTA = "/api/v1/namespaces/{}/resourcequotas/full"
-TIMES = {
+SHORT: Json = {
     "minReadySeconds": kinds.MIN_READY,
     "progressDeadlineSeconds": kinds.DEADLINE,
     "canary": {"seconds": kinds.CANARY},
     "bakeSeconds": kinds.BAKE,
 }
+"""The times of `kinds`."""
+
 PROVEN_SECONDS = 300.0
+START_SECONDS = 120.0
+"""That pods may take to start on a machine that is busy with others."""
+
+PLAIN_SECONDS, PLAIN_SECONDS_BY_DEFAULT = 90.0, 120.0
+"""How long it is looked at what becomes of a plain Deployment, which does nothing by itself."""
 
 
 class System(Protocol):
@@ -35,6 +42,9 @@ class System(Protocol):
     def change(self, kind: kinds.Kind) -> None:
         """Asks for the bad v2."""
 
+    def give_up_seconds(self, kind: kinds.Kind) -> float:
+        """How long it is waited for anybody to notice."""
+
     def failure(self) -> tuple[str, str] | None:
         """Reason and sentence of a failure that its status tells of."""
 
@@ -48,9 +58,9 @@ class System(Protocol):
         """Asks for v1 again and waits until that is whole."""
 
 
-def manifest(namespace: str, replicas: int, **spec: object) -> Json:
-    """v1 of what is tried, with the times of `kinds`."""
-    body = model.manifest(NAME, namespace, replicas=replicas, rollout=TIMES, **spec)
+def manifest(namespace: str, replicas: int, *, times: Json, **spec: object) -> Json:
+    """v1 of what is tried, with these times of a rollout."""
+    body = model.manifest(NAME, namespace, replicas=replicas, rollout=times, **spec)
     body["spec"]["weights"]["credentialsSecretRef"] = {"name": "keys"}
     return body
 
@@ -69,10 +79,12 @@ class Catfish:
 
     name = "catfish"
 
-    def __init__(self, kube: Kube, api: Api, namespace: str, replicas: int, **spec: object) -> None:
+    def __init__(
+        self, kube: Kube, api: Api, namespace: str, replicas: int, *, times: Json = SHORT, **spec: object
+    ) -> None:
         self._kube, self._api = kube, api
         self.namespace, self.replicas = namespace, replicas
-        self._manifest = manifest(namespace, replicas, **spec)
+        self._manifest = manifest(namespace, replicas, times=times, **spec)
         self._path = f"{MODELS.format(namespace)}/{NAME}"
         self._generation = 0
 
@@ -89,6 +101,11 @@ class Catfish:
             fill(self._kube, self._api, self.namespace, self.replicas)
         changed = self._api.merge(self._path, {"spec": kind.spec})
         self._generation = changed["metadata"]["generation"]
+
+    def give_up_seconds(self, kind: kinds.Kind) -> float:
+        """See `System`."""
+        watched = {"none": 0.0, "after ready": 30.0 + kinds.CANARY, "strikes": 30.0, "deadline": kinds.DEADLINE / 2}
+        return START_SECONDS + watched[kind.patience] + kinds.BACK_SECONDS[kind.patience]
 
     def failure(self) -> tuple[str, str] | None:
         """See `System`."""
@@ -128,9 +145,10 @@ class Plain:
 
     name = "plain"
 
-    def __init__(self, kube: Kube, api: Api, namespace: str, replicas: int) -> None:
+    def __init__(self, kube: Kube, api: Api, namespace: str, replicas: int, *, times: Json = SHORT) -> None:
         self._kube, self._api = kube, api
         self.namespace, self.replicas = namespace, replicas
+        self._times = times
         self._path = f"{DEPLOYMENTS.format(namespace)}/{NAME}"
 
     def open(self) -> str:
@@ -141,7 +159,7 @@ class Plain:
         spec = {
             "replicas": self.replicas,
             "selector": {"matchLabels": labels},
-            "minReadySeconds": kinds.MIN_READY,
+            "minReadySeconds": self._times.get("minReadySeconds", Rollout().min_ready_seconds),
             "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "template": self._template({}),
         }
@@ -159,6 +177,10 @@ class Plain:
         if kind.quota:
             fill(self._kube, self._api, self.namespace, self.replicas)
         replace(self._api, self._path, "/spec/template", self._template(kind.plain or kind.spec))
+
+    def give_up_seconds(self, kind: kinds.Kind) -> float:
+        """See `System`."""
+        return PLAIN_SECONDS if self._times else PLAIN_SECONDS_BY_DEFAULT
 
     def failure(self) -> tuple[str, str] | None:
         """See `System`: what would make `kubectl rollout status` fail."""
@@ -178,7 +200,7 @@ class Plain:
         self._whole()
 
     def _template(self, change: Mapping[str, Any]) -> Json:
-        body = manifest(self.namespace, self.replicas)
+        body = manifest(self.namespace, self.replicas, times=self._times)
         body["metadata"]["uid"] = "none"
         body["spec"] = merged(body["spec"], change)
         rendered = deployment.template(CatfishModel.from_body(body), revision="plain")

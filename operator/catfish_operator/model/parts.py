@@ -102,7 +102,8 @@ class Rollout:
     """How pods are replaced and judged; where the Deployment has the field, its own words and units.
 
     Attributes:
-        bake_seconds: how long a whole revision is watched before it counts as proven.
+        bake_seconds: how long a whole revision is watched before it counts as proven; where the first new pods are
+            all there are, the old ones stay for it.
         auto_rollback: whether a bad revision is undone.
         paused: whether the rollout stands still.
     """

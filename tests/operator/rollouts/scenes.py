@@ -35,6 +35,14 @@ def first(world, *, ready=True, **status):
     count(world)
 
 
+def every_first(world, number):
+    """Gives v2 so many Ready pods, beside those of v1."""
+    first(world)
+    template = world.deployment()["spec"]["template"]
+    world.pods += [pod(f"cat-new-{extra}", template) for extra in range(1, number)]
+    count(world)
+
+
 def count(world):
     """What the Deployment controller would say of these pods."""
     live = world.deployment()

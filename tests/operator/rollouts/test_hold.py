@@ -8,6 +8,8 @@ from tests.operator.rollouts.scenes import (
     BAKE,
     CANARY,
     V2,
+    assert_rolled_back,
+    every_first,
     first,
     held,
     live_revision,
@@ -168,3 +170,45 @@ def test_an_operator_that_forgets_watches_longer_and_never_shorter():
     assert held(world)
     world.wait(1).settle()
     assert not held(world)
+
+
+@pytest.mark.parametrize(("replicas", "surge"), [(1, 1), (2, 2), (2, 3)])
+def test_where_the_first_pods_are_all_the_old_ones_stay_until_the_update_is_proven(replicas, surge):
+    world = updated(replicas=replicas, rollout={"maxSurge": surge})
+    every_first(world, replicas)
+    world.plan()
+    world.wait(CANARY + BAKE - 1).settle()
+    assert held(world)
+    assert world.record(world.target).verdict is None
+    assert f"watched for {CANARY + BAKE} s" in world.status()["message"]
+    world.wait(1).settle()
+    assert not held(world)
+    assert live_revision(world) == world.target
+    assert world.record(world.target).verdict == "proven"
+    assert world.record(world.target).result is None
+    world.roll_out()
+    world.settle()
+    assert world.record(world.target).result == "Completed"
+    assert said(world)["Reconciling"] == ("False", "RolloutCompleted")
+
+
+def test_an_update_of_one_pod_that_ends_after_the_canary_finds_the_old_one_serving():
+    world = updated(replicas=1)
+    first(world, ready=True)
+    world.plan()
+    world.wait(CANARY + BAKE - 1).settle()
+    first(world, ready=True, containerStatuses=[container(last=ended(code=1), restarts=1, ready=True)])
+    assert_rolled_back(world, "CrashLooping")
+
+
+def test_a_model_that_is_scaled_up_while_it_is_held_is_released_after_the_canary():
+    world = updated(replicas=1)
+    first(world, ready=True)
+    world.plan()
+    world.wait(CANARY).settle()
+    assert held(world)
+    world.change(replicas=3)
+    world.settle()
+    world.settle()
+    assert not held(world)
+    assert world.record(world.target).verdict is None
