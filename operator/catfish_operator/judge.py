@@ -19,7 +19,7 @@ IDLE_SECONDS = 10.0
 
 def held(record: Record, model: CatfishModel) -> bool:
     """Says whether the rollout stops at its first new pods."""
-    return model.rollout.canary.seconds > 0 and record.verdict is None and record.released_at is None
+    return model.rollout.canary.seconds > 0 and record.verdict != "proven" and record.released_at is None
 
 
 def fault(
@@ -32,7 +32,8 @@ def fault(
         found: how far the rollout is.
         model: the model.
         record: how the target went so far.
-        protected: there is something to go back to. Without it, a pod that has come back is as good as any.
+        protected: there is something to go back to, or an old pod that serves. Without either, a pod that has come
+            back is as good as any.
     """
     if not found.chosen:
         return None

@@ -72,6 +72,7 @@ class Observer:
         if seen is None:
             self._watches.pop(key, None)
             return None
+        seen = replace(seen, pods=tuple(pods.selected(seen.pods, name=key[1])))
         try:
             model = CatfishModel.from_body(seen.body)
         except InvalidSpec:

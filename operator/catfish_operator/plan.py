@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from catfish_operator import children, history, pods, progress, rollout
 from catfish_operator.actions import Action, Apply, Plan
+from catfish_operator.course import Course
 from catfish_operator.errors import InvalidSpec
 from catfish_operator.history import Entry, History
 from catfish_operator.model import CatfishModel, Json
@@ -16,7 +17,9 @@ from catfish_operator.reasons import Verdict, progressing, stalled
 from catfish_operator.resources import deployment, drift, record, revision
 from catfish_operator.resources.metadata import MANAGER, claim
 from catfish_operator.resources.record import Record
-from catfish_operator.rollout import Course
+
+PACE = ("minReadySeconds", "progressDeadlineSeconds", "strategy", "paused")
+"""The fields of a Deployment that say how its template is rolled out."""
 
 LOOK_AGAIN_SECONDS = 2.0
 """How soon to look again while an object of an earlier model is being deleted."""
@@ -33,19 +36,22 @@ def plan(observed: Observed) -> Plan:
     target = revision.name(model)
     kept = next((item for item in observed.revisions if item["metadata"]["name"] == target), None)
     live = [child for child in (kept, observed.deployment, *children.needed(model, observed)) if child]
+    known = history.history(model, observed)
     if obstacle := _obstacle(model, live):
-        return Plan(verdict=obstacle, model=model, target=target)
+        return Plan(verdict=obstacle, model=model, target=target, history=known)
     if leaving := [child for child in live if claim(model, child) == "leaving"]:
         verdict = progressing("WaitingForDeletion", f"{_words(leaving[0])} is still being deleted")
-        return Plan(verdict=verdict, model=model, target=target, requeue_after=LOOK_AGAIN_SECONDS)
-    return _follow(observed, model=model, target=target, known=history.history(model, observed))
+        return Plan(
+            verdict=verdict, model=model, target=target, history=known, requeue_after=LOOK_AGAIN_SECONDS
+        )
+    return _follow(observed, model=model, target=target, known=known)
 
 
 def _follow(observed: Observed, *, model: CatfishModel, target: str, known: History) -> Plan:
     """The plan that follows the course of the rollout."""
     course = rollout.course(observed, model=model, target=target, history=known)
-    rendered, serve = deployment.template(model, revision=target), known.find(course.serve)
-    template = (revision.stored_template(serve.live) if serve else None) or rendered
+    rendered = deployment.template(model, revision=target)
+    template = _template(observed, known, course, target=target) or rendered
     actions: list[Action] = [
         *_revision_actions(model, known, target=target, template=rendered, records=course.records),
         *_deployment_actions(model, observed.deployment, template=template, course=course),
@@ -64,6 +70,15 @@ def _follow(observed: Observed, *, model: CatfishModel, target: str, known: Hist
         target=target,
         requeue_after=course.look_after,
     )
+
+
+def _template(observed: Observed, known: History, course: Course, *, target: str) -> Json | None:
+    """The template to serve: the one that was kept; of a revision that nothing is known of, the one that is there."""
+    serve = known.find(course.serve)
+    if serve:
+        return revision.stored_template(serve.live)
+    there: Json | None = observed.deployment["spec"]["template"] if observed.deployment else None
+    return there if course.serve != target else None
 
 
 def _with(known: History, records: Mapping[str, Record]) -> History:
@@ -112,6 +127,8 @@ def _revision_action(model: CatfishModel, entry: Entry, *, number: int, kept: Re
     same = not drift.differs({key: wanted[key] for key in ("metadata", "revision")}, entry.live)
     if same and record.read(entry.live) == kept:
         return None
+    # Read, changed and written: a verdict that another operator has written meanwhile may not be lost.
+    wanted["metadata"]["resourceVersion"] = entry.live["metadata"]["resourceVersion"]
     return Apply(manifest=wanted, uid=entry.live["metadata"]["uid"])
 
 
@@ -127,8 +144,8 @@ def _deployment_actions(
         wanted["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
     if not (drift.template_extended(template, live) or drift.template_must_be_replaced(template, live)):
         return children.apply_if_needed(wanted, live)
-    # A template that is to be held may not be there for a moment without its hold.
-    pace = {name: wanted["spec"][name] for name in ("minReadySeconds", "progressDeadlineSeconds")}
+    # A template may not be there for a moment without its hold, or be rolled out in the way of an earlier one.
+    pace = {name: wanted["spec"][name] for name in PACE if name in wanted["spec"]}
     also = tuple(
         (f"/spec/{name}", value) for name, value in pace.items() if drift.differs({name: value}, live["spec"])
     )

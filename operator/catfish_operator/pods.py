@@ -2,13 +2,14 @@
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
 from catfish_operator.model import CatfishModel, Json
 from catfish_operator.reasons import REPORTED
-from catfish_operator.resources.metadata import REVISION_LABEL
+from catfish_operator.resources.metadata import REVISION_LABEL, selector
 
 TERMINATION_MESSAGE_BYTES = 2048
 STRIKES = 2
@@ -64,6 +65,12 @@ def revision_of(item: Json | None) -> str | None:
     labels = ((item or {}).get("metadata") or {}).get("labels") or {}
     name: str | None = labels.get(REVISION_LABEL)
     return name
+
+
+def selected(pods: Iterable[Json], *, name: str) -> list[Json]:
+    """The pods that a model's Deployment and Service select: one that was set apart by its labels is none of them."""
+    wanted = selector(name).items()
+    return [pod for pod in pods if wanted <= (pod["metadata"].get("labels") or {}).items()]
 
 
 def living(pods: tuple[Json, ...]) -> list[Json]:

@@ -34,6 +34,11 @@ class Progress:
     ready: int
 
     @property
+    def serving(self) -> bool:
+        """A pod of another revision serves: there is something to protect."""
+        return any(map(pods.ready, self.outdated))
+
+    @property
     def arrived(self) -> bool:
         """The Deployment is at work on the target revision, and its numbers are of that."""
         return self.chosen and self.current

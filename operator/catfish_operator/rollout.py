@@ -7,44 +7,21 @@ after the last pod it is watched once more before it counts as proven.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 
-from catfish_operator import canary, judge, pods, progress, watch
-from catfish_operator.history import Entry, History
+from catfish_operator import canary, judge, pods, progress, rollback, watch
+from catfish_operator.course import Course, text
+from catfish_operator.history import History
 from catfish_operator.model import CatfishModel
 from catfish_operator.observed import Observed
 from catfish_operator.pods import Fault
 from catfish_operator.progress import Progress
 from catfish_operator.reasons import Verdict, progressing, sentence, stalled
-from catfish_operator.resources.record import Failure, Record
+from catfish_operator.resources.record import Record
 
 LOOK_SECONDS = 2.0
 """How often an undecided revision is looked at, whether anything happens or not."""
-
-FIRST_RETRY = timedelta(minutes=1)
-LONGEST_RETRY = timedelta(minutes=10)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
-    """What follows from the look.
-
-    Attributes:
-        verdict: how far the model is.
-        serve: the revision whose template the Deployment is to have.
-        held: it is held at its first new pods.
-        records: what is to be remembered anew, by revision, before anything else is written.
-        confirm: the decision undoes something: what it rests on must be read live first.
-        look_after: seconds after which to look again though nothing happens; None: events are enough.
-    """
-
-    verdict: Verdict
-    serve: str
-    held: bool = False
-    records: Mapping[str, Record] = field(default_factory=dict)
-    confirm: bool = False
-    look_after: float | None = None
 
 
 def course(observed: Observed, *, model: CatfishModel, target: str, history: History) -> Course:
@@ -52,31 +29,52 @@ def course(observed: Observed, *, model: CatfishModel, target: str, history: His
     found = progress.progress(observed, model=model, target=target)
     known = history.find(target)
     record = known.record if known else Record()
-    fallback = history.proven(besides=target)
     again = known is not None and known.number < history.greatest
-    if record.failure and record.verdict == "failed" and fallback:
-        if not _deserves_another_try(record.failure, model, now=observed.now):
-            before = again or (known is not None and known.number > record.failure.number)
-            return _reverted(
-                observed, record.failure, model=model, target=target, fallback=fallback, before=before
+    others = _superseded(history, target=target, now=observed.now)
+    if record.verdict == "failed" and record.failure:
+        if not rollback.deserves_another_try(record.failure, model, history, now=observed.now):
+            stays = rollback.failed_before(
+                observed, record.failure, model=model, target=target, history=history
             )
+            return replace(stays, records=others)
         record = replace(record, verdict=None, started_at=None)
-    record = _begun(record, observed, found, again=again)
-    records = _superseded(history, target=target, now=observed.now) | {target: record}
+    begins = record.started_at is None or again
+    record = _begun(record, observed, found) if begins else record
+    if model.retry is not None:
+        record = replace(record, retry=model.retry)
+    records = others | {target: record}
     if model.rollout.paused and observed.deployment is not None and not found.complete:
-        live = progress.live_revision(observed.deployment)
-        serve = live if live and history.find(live) else target
-        detail = f"revision {target} waits"
-        verdict = Verdict(phase="paused", reason="Paused", message=sentence("Paused", detail))
-        return Course(verdict=verdict, serve=serve, held=judge.held(record, model), records=records)
-    return _judged(observed, found, model=model, target=target, history=history, records=records)
+        return _paused(observed, record, model=model, target=target, history=history, records=records)
+    return _judged(
+        observed, found, model=model, target=target, history=history, records=records, begins=begins
+    )
 
 
-def _begun(record: Record, observed: Observed, found: Progress, *, again: bool) -> Record:
+def _paused(
+    observed: Observed,
+    record: Record,
+    *,
+    model: CatfishModel,
+    target: str,
+    history: History,
+    records: Mapping[str, Record],
+) -> Course:
+    """The template that is there stays, with the hold that it has: that of another revision is not its own."""
+    serve = progress.live_revision(observed.deployment) or target
+    there = history.find(serve)
+    of_served = record if serve == target else there.record if there else None
+    verdict = Verdict(phase="paused", reason="Paused", message=sentence("Paused", f"revision {target} waits"))
+    return Course(
+        verdict=verdict,
+        serve=serve,
+        held=of_served is not None and judge.held(of_served, model),
+        records=records,
+    )
+
+
+def _begun(record: Record, observed: Observed, found: Progress) -> Record:
     """The record with the beginning of the rollout in it. With nothing to protect there is nothing to hold."""
-    if record.started_at is not None and not again:
-        return record
-    now = _text(observed.now)
+    now = text(observed.now)
     protect = bool(found.outdated) and record.verdict != "proven"
     return replace(
         record,
@@ -91,7 +89,7 @@ def _begun(record: Record, observed: Observed, found: Progress, *, again: bool) 
 def _superseded(history: History, *, target: str, now: datetime) -> dict[str, Record]:
     """Closes the records of rollouts that another one has overtaken."""
     return {
-        entry.name: replace(entry.record, result="Superseded", finished_at=_text(now))
+        entry.name: replace(entry.record, result="Superseded", finished_at=text(now))
         for entry in history
         if entry.name != target and entry.record.started_at and entry.record.result is None
     }
@@ -105,20 +103,18 @@ def _judged(
     target: str,
     history: History,
     records: dict[str, Record],
+    begins: bool,
 ) -> Course:
-    """The course of a target that may go on, as its pods have it."""
-    fallback = history.proven(besides=target)
+    """The course of a target that may go on, as its pods have it: those of an earlier try do not count."""
+    undo = history.proven(besides=target) is not None and model.rollout.auto_rollback
     record = _with_weights(records[target], observed, found)
-    protected = fallback is not None and model.rollout.auto_rollback
-    fault = judge.fault(observed, found, model=model, record=record, protected=protected)
+    protected = undo or found.serving
+    fault = None if begins else judge.fault(observed, found, model=model, record=record, protected=protected)
     failed = judge.failed(fault, observed, found, model=model, record=record)
-    if failed and fallback and protected:
-        failure = _failure(failed, record, model, now=observed.now, number=history.greatest)
-        back = _reverted(observed, failure, model=model, target=target, fallback=fallback, before=False)
-        record = replace(
-            record, verdict="failed", failure=failure, result="RolledBack", finished_at=failure.failed_at
-        )
-        return replace(back, records=records | {target: record}, confirm=True)
+    if failed and (
+        back := rollback.undone(observed, failed, record, model=model, target=target, history=history)
+    ):
+        return replace(back, records={**records, **back.records})
     if not failed:
         record = _moved_on(record, observed, found, model=model)
     return Course(
@@ -129,7 +125,7 @@ def _judged(
             model=model,
             target=target,
             record=record,
-            protected=protected and record.verdict is None,
+            awaited=undo and record.verdict is None,
         ),
         serve=target,
         held=judge.held(record, model),
@@ -149,7 +145,7 @@ def _with_weights(record: Record, observed: Observed, found: Progress) -> Record
 
 def _moved_on(record: Record, observed: Observed, found: Progress, *, model: CatfishModel) -> Record:
     """The record with the next step in it, if its time has come: released, proven, completed."""
-    now = _text(observed.now)
+    now = text(observed.now)
     if record.verdict == "proven":
         return (
             replace(record, result="Completed", finished_at=now)
@@ -195,10 +191,10 @@ def _verdict(
     model: CatfishModel,
     target: str,
     record: Record,
-    protected: bool,
+    awaited: bool,
 ) -> Verdict:
     """How far the target is. A fault that will be undone by itself is awaited; any other needs a person."""
-    if failed or (fault and not protected):
+    if failed or (fault and not (awaited and found.outdated)):
         told = failed or fault
         assert told is not None  # noqa: S101 - for mypy: one of the two is there
         return stalled(told.reason, told.detail)
@@ -225,45 +221,4 @@ def _look_after(record: Record, observed: Observed, found: Progress, *, model: C
     if judge.held(record, model) or found.outdated:
         return LOOK_SECONDS
     left = model.rollout.bake_seconds - observed.watch.lasted(watch.replaced(found))
-    return min(LOOK_SECONDS, max(0.1, left)) if found.replaced else judge.IDLE_SECONDS
-
-
-def _failure(fault: Fault, record: Record, model: CatfishModel, *, now: datetime, number: int) -> Failure:
-    """What is kept of the fault by which the revision of that number failed."""
-    tries = record.failure.tries + 1 if record.failure else 1
-    wait = min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(tries - 1, 8))
-    return Failure(
-        reason=fault.reason,
-        message=sentence(fault.reason, fault.detail),
-        pod=fault.pod,
-        exit_code=fault.exit_code,
-        failed_at=_text(now),
-        retry_at=_text(now + wait) if fault.world else None,
-        tries=tries,
-        retry=model.retry,
-        number=number,
-    )
-
-
-def _reverted(
-    observed: Observed, failure: Failure, *, model: CatfishModel, target: str, fallback: Entry, before: bool
-) -> Course:
-    """The last proven revision serves. `before`: the target had failed before the spec asked for it this time."""
-    when = f"; it is tried again at {failure.retry_at}" if failure.retry_at else ""
-    verb = "failed before and is not tried" if before else "was rolled back"
-    message = f"{target} ({model.image}) {verb}: {failure.message.rstrip('.')}{when}."
-    reason = "RevisionQuarantined" if before else "RolledBack"
-    verdict = Verdict(phase="reverted", reason=reason, message=message, cause=failure.reason)
-    due = datetime.fromisoformat(failure.retry_at) - observed.now if failure.retry_at else None
-    look_after = max(1.0, due.total_seconds()) if due is not None else None
-    return Course(verdict=verdict, serve=fallback.name, look_after=look_after)
-
-
-def _deserves_another_try(failure: Failure, model: CatfishModel, *, now: datetime) -> bool:
-    """Says whether a failed revision is tried again: a person asks for it, or its time has come."""
-    asked = model.retry is not None and model.retry != failure.retry
-    return asked or (failure.retry_at is not None and now >= datetime.fromisoformat(failure.retry_at))
-
-
-def _text(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return min(LOOK_SECONDS, max(0.1, left)) if found.replaced and left > 0 else judge.IDLE_SECONDS

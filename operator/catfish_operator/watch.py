@@ -1,6 +1,6 @@
 """Remembers what no single look shows: for how long things have been so. Pure: (watch, look, time) -> watch.
 
-Called by `reconcile` before each plan. See `observed.Watch` for what is remembered.
+Called by `observe` at each look. See `observed.Watch` for what is remembered.
 """
 
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ def look(
         since={fact: since.get(fact, at) for fact in _facts(found, surge=model.rollout.max_surge)},
         best=best,
         progressed_at=before.progressed_at if same and best == before.best else at,
-        ready=_ready(before.ready, found),
+        ready=_ready(before.ready if before.trial[:2] == trial[:2] else {}, found),
         baseline=_baseline(
             before.baseline if before.trial[:1] == trial[:1] else {}, observed.readings, found
         ),
@@ -66,7 +66,7 @@ def _facts(found: Progress, *, surge: int) -> list[str]:
 
 
 def _ready(before: Mapping[str, int], found: Progress) -> Mapping[str, int]:
-    """A pod keeps the number that it had when it was first seen Ready: an end after that is then seen."""
+    """A pod keeps the number that it had when it was first seen Ready in this try: an end after that is then seen."""
     fresh = {pods.identity(pod): pod for pod in found.fresh}
     seen = {name: pods.restarts(pod) for name, pod in fresh.items() if pods.ready(pod)}
     return seen | {name: number for name, number in before.items() if name in fresh}

@@ -42,7 +42,7 @@ class System(Protocol):
     def change(self, kind: kinds.Kind) -> None:
         """Asks for the bad v2."""
 
-    def give_up_seconds(self, kind: kinds.Kind) -> float:
+    def give_up_seconds(self, kind: kinds.Kind, /) -> float:
         """How long it is waited for anybody to notice."""
 
     def failure(self) -> tuple[str, str] | None:
@@ -104,7 +104,12 @@ class Catfish:
 
     def give_up_seconds(self, kind: kinds.Kind) -> float:
         """See `System`."""
-        watched = {"none": 0.0, "after ready": 30.0 + kinds.CANARY, "strikes": 30.0, "deadline": kinds.DEADLINE / 2}
+        watched = {
+            "none": 0.0,
+            "after ready": 30.0 + kinds.CANARY,
+            "strikes": 30.0,
+            "deadline": kinds.DEADLINE / 2,
+        }
         return START_SECONDS + watched[kind.patience] + kinds.BACK_SECONDS[kind.patience]
 
     def failure(self) -> tuple[str, str] | None:
@@ -178,7 +183,7 @@ class Plain:
             fill(self._kube, self._api, self.namespace, self.replicas)
         replace(self._api, self._path, "/spec/template", self._template(kind.plain or kind.spec))
 
-    def give_up_seconds(self, kind: kinds.Kind) -> float:
+    def give_up_seconds(self, _kind: kinds.Kind) -> float:
         """See `System`."""
         return PLAIN_SECONDS if self._times else PLAIN_SECONDS_BY_DEFAULT
 

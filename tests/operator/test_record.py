@@ -32,7 +32,9 @@ def written(kept):
 
 
 @pytest.mark.parametrize(
-    "kept", [Record(), FULL, Record(verdict="proven", started_at="x")], ids=["none", "full", "some"]
+    "kept",
+    [Record(), FULL, Record(verdict="proven", started_at="2026-01-02T03:04:05Z")],
+    ids=["none", "full", "some"],
 )
 def test_what_is_written_is_read_again(kept):
     assert record.read(written(kept)) == kept

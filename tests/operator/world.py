@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from catfish_operator import history, watch
+from catfish_operator import history, pods, watch
 from catfish_operator import plan as planning
 from catfish_operator import status as saying
 from catfish_operator.actions import Action, Apply, Delete, Plan, Replace
@@ -90,7 +90,7 @@ class World:
                 monitor=self.objects.get(("ServiceMonitor", name)),
                 served=frozenset(["ServiceMonitor"]),
                 revisions=revisions,
-                pods=tuple(self.pods),
+                pods=tuple(pods.selected(self.pods, name=name)),
                 readings=self.readings,
             )
         )

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, cast, get_args
 
 from catfish_operator.model import GROUP, Json
@@ -33,7 +34,7 @@ class Failure:
         message: the sentence of the case, cleaned.
         pod: the pod that showed it; None: no single pod did.
         exit_code: of the container that ended; None: none did.
-        failed_at: RFC 3339, UTC; retry_at too: when it is tried again by itself, None: never.
+        failed_at: RFC 3339, UTC; None: it cannot be read. retry_at too: when it is tried again by itself, None: never.
         tries: how often it was tried.
         retry: the value that the annotation `catfish.dev/retry` of the model had; another one is a new try.
         number: the revision's number when it failed; a greater one means that it was asked for again.
@@ -43,7 +44,7 @@ class Failure:
     message: str
     pod: str | None = None
     exit_code: int | None = None
-    failed_at: str = ""
+    failed_at: str | None = None
     retry_at: str | None = None
     tries: int = 1
     retry: str | None = None
@@ -61,6 +62,7 @@ class Record:
         finished_at, result: how its latest rollout ended; None while it is under way.
         unobserved: the first pods were released by time alone: too few requests, or none that could be read.
         weights: sha256, bytes, format and downloadSeconds as its first pod reported them.
+        retry: the value that the annotation `catfish.dev/retry` of the model had when the spec last asked for it.
     """
 
     verdict: Word | None = None
@@ -71,6 +73,14 @@ class Record:
     result: Result | None = None
     unobserved: bool = False
     weights: Json | None = None
+    retry: str | None = None
+
+
+LOST = Failure(
+    reason="ProgressDeadlineExceeded",
+    message="It has failed before; what was written about it cannot be read any more",
+)
+"""Of a revision whose label says that it has failed and whose annotation does not say why."""
 
 
 def read(live: Json) -> Record:
@@ -78,17 +88,18 @@ def read(live: Json) -> Record:
     metadata = live["metadata"]
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     word = labels.get(VERDICT_LABEL)
-    told, failure = _object(annotations.get(ROLLOUT)), _object(annotations.get(FAILURE))
+    told, failure = _object(annotations.get(ROLLOUT)), _failure(_object(annotations.get(FAILURE)))
     result = told.get("result")
     return Record(
         verdict=cast("Word", word) if word in get_args(Word) else None,
-        failure=_failure(failure) if failure else None,
-        started_at=_text(told.get("startedAt")),
-        released_at=_text(told.get("releasedAt")),
-        finished_at=_text(told.get("finishedAt")),
+        failure=failure or (LOST if word == "failed" else None),
+        started_at=_moment(told.get("startedAt")),
+        released_at=_moment(told.get("releasedAt")),
+        finished_at=_moment(told.get("finishedAt")),
         result=cast("Result", result) if result in get_args(Result) else None,
         unobserved=told.get("unobserved") is True,
         weights=weights(_object(annotations.get(WEIGHTS))),
+        retry=_text(told.get("retry")),
     )
 
 
@@ -112,6 +123,7 @@ def rollout(record: Record) -> Json:
             "finishedAt": record.finished_at,
             "result": record.result,
             "unobserved": record.unobserved or None,
+            "retry": record.retry,
         }
     )
 
@@ -150,8 +162,8 @@ def _failure(raw: Json) -> Failure | None:
         message=_text(raw.get("message")) or "",
         pod=_text(raw.get("pod")),
         exit_code=_number(raw.get("exitCode"), None),
-        failed_at=_text(raw.get("failedAt")) or "",
-        retry_at=_text(raw.get("retryAt")),
+        failed_at=_moment(raw.get("failedAt")),
+        retry_at=_moment(raw.get("retryAt")),
         tries=_number(raw.get("tries"), None) or 1,
         retry=_text(raw.get("retry")),
         number=_number(raw.get("number"), None) or 0,
@@ -177,6 +189,14 @@ def _object(text: object) -> Json:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _moment(value: object) -> str | None:
+    """A moment with its time zone, as it is written."""
+    try:
+        return value if isinstance(value, str) and datetime.fromisoformat(value).tzinfo else None
+    except ValueError:
+        return None
 
 
 def _number(value: object, default: int | None) -> int | None:

@@ -9,7 +9,6 @@ from tests.operator.rollouts.scenes import (
     BAKE,
     DEADLINE,
     V2,
-    assert_goes_on,
     assert_rolled_back,
     count,
     failed_for,
@@ -102,27 +101,12 @@ def test_v1_v2_v1_goes_straight_back_without_hold_and_bake():
     assert said(world)["Reconciling"] == ("False", "RolloutCompleted")
 
 
-def test_an_update_of_what_was_never_proven_is_held_but_has_nothing_to_go_back_to():
-    world = World(body(replicas=3))
-    world.settle()
-    world.roll_out()
-    world.stable = world.plan().target
-    world.change(**V2)
-    world.settle()
-    world.target = world.plan().target
-    assert held(world)
-    first(world, ready=False, containerStatuses=[container(ended(report()))])
-    assert_goes_on(world)
-    assert held(world)
-    assert said(world)["Stalled"] == ("True", "ChecksumMismatch")
-    assert said(world)["Ready"] == ("True", "Serving")
-
-
 def test_paused_leaves_the_pods_as_they_are_until_it_is_resumed():
     world = proven(rollout={"paused": True})
     world.change(**V2)
     world.settle()
     assert live_revision(world) != world.plan().target
+    assert not held(world), "the hold is one of v2's, and v1 serves"
     assert said(world)["UpToDate"] == ("False", "Paused")
     assert said(world)["Stalled"][0] == said(world)["Reconciling"][0] == "False"
     world.change(rollout={"paused": False})
@@ -163,10 +147,48 @@ def test_a_revision_that_an_earlier_operator_left_without_a_word_is_baked_and_no
     assert world.record(world.plan().target).verdict == "proven"
 
 
+def test_an_overtaken_rollout_is_closed_where_the_spec_goes_back_to_what_has_failed():
+    world = failed_for("ChecksumMismatch")
+    world.change(image="catfish-server:v3")
+    world.settle()
+    overtaken = world.plan().target
+    world.change(**V2)
+    world.settle()
+    assert world.record(overtaken).result == "Superseded"
+
+
+def test_a_passing_conflict_forgets_nothing():
+    world = failed_for("ChecksumMismatch")
+    before = world.status()
+    owner = {"apiVersion": "v1", "kind": "Other", "name": "x", "uid": "x", "controller": True}
+    mine = world.service()["metadata"]["ownerReferences"]
+    world.service()["metadata"]["ownerReferences"] = [owner]
+    after = world.status()
+    assert said(world)["Stalled"] == ("True", "NameConflict")
+    for field in ("stableRevision", "failedRevisions", "history", "rollout"):
+        assert after[field] == before[field]
+    world.service()["metadata"]["ownerReferences"] = mine
+
+
+def test_a_bake_that_is_over_while_a_pod_is_missing_is_not_looked_at_all_the_time():
+    world = World(body(replicas=3))
+    world.settle()
+    world.roll_out()
+    world.pods[2]["status"]["conditions"] = [{"type": "PodScheduled", "status": "True"}]
+    world.deployment()["status"]["availableReplicas"] = 2
+    world.settle()
+    assert world.wait(BAKE + 60).settle().requeue_after >= 2
+
+
 def test_annotations_that_cannot_be_read_count_as_never_written():
     world = proven()
     item = world.objects["ControllerRevision", world.plan().target]
-    for value in ("{", "[]", json.dumps({"startedAt": 1, "result": "x"})):
+    told = (
+        {"startedAt": 1, "result": "x"},
+        {"reason": "WeightsNotFound", "failedAt": "", "retryAt": "soon", "startedAt": "soon"},
+        {"reason": "WeightsNotFound", "retryAt": "2026-01-01T00:00:00", "startedAt": "2026-01-01"},
+    )
+    for value in ("{", "[]", *map(json.dumps, told)):
         item["metadata"]["annotations"] = {"catfish.dev/rollout": value, "catfish.dev/failure": value}
         assert world.record(world.plan().target).started_at is None
         world.settle()

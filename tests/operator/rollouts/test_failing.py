@@ -10,7 +10,6 @@ from tests.operator.rollouts.scenes import (
     assert_rolled_back,
     count,
     first,
-    held,
     live_revision,
     proven,
     said,
@@ -191,14 +190,6 @@ def test_a_download_that_begins_again_and_again_is_no_progress():
         world.plan()
         world.wait(DEADLINE / 5)
     assert_rolled_back(world, "ProgressDeadlineExceeded")
-
-
-def test_without_auto_rollback_it_stays_held_and_says_why():
-    world = updated(rollout={"autoRollback": False})
-    first(world, ready=False, containerStatuses=[container(ended(report()))])
-    assert_goes_on(world)
-    assert held(world)
-    assert said(world)["Stalled"] == ("True", "ChecksumMismatch")
 
 
 def test_a_proven_revision_that_crashes_is_never_undone():

@@ -1,0 +1,35 @@
+"""How the rollout goes on, as `rollout` and `rollback` decide it and `plan` obeys it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from catfish_operator.reasons import Verdict
+from catfish_operator.resources.record import Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """What follows from one look.
+
+    Attributes:
+        verdict: how far the model is.
+        serve: the revision whose template the Deployment is to have. If nothing is known of it any more, the
+            template that the Deployment has stays.
+        held: it is held at its first new pods.
+        records: what is to be remembered anew, by revision, before anything else is written.
+        confirm: the decision undoes something: what it rests on must be read live first.
+        look_after: seconds after which to look again though nothing happens; None: events are enough.
+    """
+
+    verdict: Verdict
+    serve: str
+    held: bool = False
+    records: Mapping[str, Record] = field(default_factory=dict)
+    confirm: bool = False
+    look_after: float | None = None
+
+
+def text(moment: datetime) -> str:
+    """A moment as records and statuses have it: RFC 3339, UTC, whole seconds."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
