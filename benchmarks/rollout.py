@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from demo import cluster
@@ -38,9 +39,9 @@ def main() -> int:
         return 1
     report = Report()
     world.provide(kube, report)
-    chosen = [kinds.BY_NAME[name] for name in options.kinds] if options.kinds else list(kinds.KINDS)
+    chosen = options.chosen()
     wanted = [
-        lane
+        replace(lane, defaults=options.defaults)
         for system in (["catfish", "plain"] if options.plain else ["catfish"])
         for replicas in options.replicas
         for lane in lanes(chosen, system=system, replicas=replicas, least=options.lanes(len(chosen)))
@@ -79,7 +80,7 @@ def measure(kube: Kube, wanted: Sequence[Lane], options: "Options") -> list[tupl
     finally:
         if away is not None:
             away.join()
-    order = [kind.name for kind in kinds.KINDS]
+    order = [kind.name for kind in (*kinds.KINDS, *kinds.WITH_DEFAULTS)]
     found.sort(key=lambda each: (each[0].system, order.index(each[1].kind.name), each[0].replicas))
     return [
         (row_of(lane, outcome), outcome.complaints() if lane.system == "catfish" else [])
@@ -134,12 +135,19 @@ class Options(argparse.Namespace):
     """The command line."""
 
     kinds: list[str]
+    defaults: bool
     replicas: list[int]
     plain: bool
     parallel: int
     rate: float
     kill_operator: bool
     apiserver_away: float
+
+    def chosen(self) -> list[kinds.Kind]:
+        """The kinds to try."""
+        if self.kinds:
+            return [kinds.BY_NAME[name] for name in self.kinds]
+        return list(kinds.WITH_DEFAULTS if self.defaults else kinds.KINDS)
 
     def lanes(self, kinds: int) -> int:
         """The least number of lanes of one system and number of replicas."""
@@ -153,6 +161,9 @@ def _options() -> Options:
     names = lambda text: [name.strip() for name in text.split(",")]  # noqa: E731 - argparse calls it a type
     parser.add_argument(
         "--kinds", type=names, default=[], help=f"of: {', '.join(kinds.BY_NAME)}; default: all"
+    )
+    parser.add_argument(
+        "--defaults", action="store_true", help="three kinds, with the default times of a rollout"
     )
     parser.add_argument("--replicas", type=lambda text: [int(one) for one in names(text)], default=[1, 3])
     parser.add_argument("--plain", action="store_true", help="the same on a plain Deployment too")
@@ -172,11 +183,12 @@ def _options() -> Options:
 
 
 def _settings(options: Options) -> str:
-    return (
+    short = (
         f"progressDeadlineSeconds {kinds.DEADLINE}, canary.seconds {kinds.CANARY}, bakeSeconds {kinds.BAKE}, "
-        f"minReadySeconds {kinds.MIN_READY}; {options.rate:.0f} requests/s to each model, {options.parallel} "
-        "models at the same time"
+        f"minReadySeconds {kinds.MIN_READY}"
     )
+    times = "the default times of a rollout" if options.defaults else short
+    return f"{times}; {options.rate:.0f} requests/s to each model, {options.parallel} models at the same time"
 
 
 def _write(rows: Sequence[Json], options: Options) -> None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from catfish_operator import pods
+from catfish_operator import pods, progress
 from catfish_operator.actions import Plan
 from catfish_operator.history import Entry
 from catfish_operator.model import Json
@@ -19,13 +19,14 @@ SERVING = 64
 def account(plan: Plan, observed: Observed, *, serving: list[Json]) -> Json:
     """The fields; one that has nothing to tell is empty or None."""
     target, stable = plan.history.find(plan.target), plan.history.proven()
+    live = plan.history.find(progress.live_revision(observed.deployment))
     latest = list(reversed(plan.history.entries))
     failed = [
         _failure(entry) for entry in latest if entry.record.verdict == "failed" and entry.record.failure
     ]
     return {
         "stableRevision": stable.name if stable else None,
-        "weights": target.record.weights if target else None,
+        "weights": live.record.weights if live else None,
         "servingRevisions": _serving(plan, observed, serving=serving),
         "rollout": _rollout(target, paused=plan.verdict.phase == "paused"),
         "failedRevisions": failed[:SHOWN],
@@ -61,9 +62,9 @@ def _serving(plan: Plan, observed: Observed, *, serving: list[Json]) -> list[Jso
 
 def _image(pod: Json) -> tuple[str, str]:
     """The image of the pod's server: its name in the spec, and what the node made of it."""
-    containers = (pod.get("spec") or {}).get("containers") or [{}]
-    statuses = (pod.get("status") or {}).get("containerStatuses") or [{}]
-    return str(containers[0].get("image") or ""), str(statuses[0].get("imageID") or "")
+    container = pods.server((pod.get("spec") or {}).get("containers"))
+    status = pods.server((pod.get("status") or {}).get("containerStatuses"))
+    return str(container.get("image") or ""), str(status.get("imageID") or "")
 
 
 def _weights(plan: Plan, observed: Observed, pod: Json) -> str | None:

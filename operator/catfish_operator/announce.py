@@ -30,7 +30,7 @@ ACTIONS = {
 """What the operator did, in a verb; `RollOut` for all others."""
 
 NOTE = 1024
-"""Characters of an Event's note that the API takes (events.k8s.io/v1)."""
+"""Bytes of an Event's note that the API takes (events.k8s.io/v1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +117,7 @@ def _announcement(reason: str, message: str, *, bad: bool) -> Announcement:
         type="Warning" if bad else "Normal",
         reason=reason,
         action=ACTIONS.get(reason, "RollOut"),
-        message=message[:NOTE],
+        message=message.encode()[:NOTE].decode(errors="ignore"),
     )
 
 

@@ -22,6 +22,7 @@ class Share:
 
     requests: int
     errors: int
+    predictions: int
     seconds: float
 
     @property
@@ -31,9 +32,8 @@ class Share:
 
     @property
     def latency(self) -> float:
-        """Mean seconds of an answer that was a prediction."""
-        right = self.requests - self.errors
-        return self.seconds / right if right else 0.0
+        """Mean seconds of an answer that was a prediction; one that refuses a request takes no time to speak of."""
+        return self.seconds / self.predictions if self.predictions else 0.0
 
 
 def observed_enough(observed: Observed, found: Progress) -> bool:
@@ -54,7 +54,8 @@ def fault(observed: Observed, found: Progress, *, model: CatfishModel) -> Fault 
         detail = f"{shares}, {old.error_rate:.1%} of the old pods'"
         return Fault(reason="CanaryErrorRate", detail=detail, patience="none")
     ratio = limits.max_latency_ratio
-    if ratio is not None and least >= ENOUGH and old.latency and new.latency / old.latency > ratio:
+    measured = min(new.predictions, old.predictions)
+    if ratio is not None and measured >= ENOUGH and old.latency and new.latency / old.latency > ratio:
         detail = f"{1000 * new.latency:.0f} ms a prediction, {1000 * old.latency:.0f} ms in the old pods"
         return Fault(reason="CanaryLatency", detail=detail, patience="none")
     return None
@@ -67,7 +68,7 @@ def _sides(observed: Observed, found: Progress) -> tuple[Share, Share]:
 
 def _share(observed: Observed, side: Iterable[Json]) -> Share:
     """What pods have answered since their first reading; the counts of one that was restarted begin at 0."""
-    requests, errors, seconds = 0, 0, 0.0
+    requests, errors, predictions, seconds = 0, 0, 0, 0.0
     for pod in side:
         reading = observed.readings.get(pods.identity(pod))
         if reading is None or not reading.counted:
@@ -76,5 +77,6 @@ def _share(observed: Observed, side: Iterable[Json]) -> Share:
         first = first if first.requests <= reading.requests else Reading()
         requests += reading.requests - first.requests
         errors += reading.errors - first.errors
+        predictions += reading.predictions - first.predictions
         seconds += reading.seconds - first.seconds
-    return Share(requests=requests, errors=errors, seconds=seconds)
+    return Share(requests=requests, errors=errors, predictions=predictions, seconds=seconds)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import aiohttp
+import yaml
 from kubernetes.aio import client, config
 
 from catfish_operator import errors
@@ -107,6 +108,21 @@ def error_of(what: str, *, status: int, answer: Json) -> errors.CatfishError:
     return errors.Unreachable(text)
 
 
+async def _load_kubeconfig(configuration: client.Configuration) -> None:
+    """Reads the kubeconfig that kubectl would read.
+
+    Raises:
+        BadSettings: it is none.
+    """
+    try:
+        await config.load_kube_config(  # type: ignore[no-untyped-call]  # its gap
+            client_configuration=configuration, persist_config=False
+        )
+    except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
+        said = presentable(str(error)) or type(error).__name__
+        raise errors.BadSettings(f"KUBECONFIG: this is no kubeconfig: {said}") from error
+
+
 @asynccontextmanager
 async def connect(
     environ: Mapping[str, str],
@@ -124,9 +140,7 @@ async def connect(
         # its hook reads the token's file again once a minute; a kubelet rotates a token long before its end
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # its gap
     else:
-        await config.load_kube_config(  # type: ignore[no-untyped-call]  # its gap
-            client_configuration=configuration, persist_config=False
-        )
+        await _load_kubeconfig(configuration)
     async with client.ApiClient(configuration) as api:
         api.user_agent = f"{USER_AGENT}/{identity}"
         yield Connection(api, request_seconds=request_seconds, count=count)

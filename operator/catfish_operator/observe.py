@@ -40,6 +40,9 @@ class Readings(Protocol):
             again: also those that have told their weights already.
         """
 
+    def forget(self, key: Key) -> None:
+        """Drops what is known of a model's pods."""
+
 
 class Observer:
     """Looks at one model at a time."""
@@ -71,6 +74,7 @@ class Observer:
         seen = self._memory.snapshot(key, now=self._now())
         if seen is None:
             self._watches.pop(key, None)
+            self._readings.forget(key)
             return None
         seen = replace(seen, pods=tuple(pods.selected(seen.pods, name=key[1])))
         try:

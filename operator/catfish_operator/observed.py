@@ -19,8 +19,9 @@ class Reading:
         stage: a word of docs/contract.md; None: it was not told.
         done: how far the stage is, bytes while fetching.
         requests, errors: predictions answered since the server started, and how many of them with a status of 5xx.
-        seconds: the sum of the time that the answered predictions took.
-        counted: whether the three numbers could be read at all.
+        predictions, seconds: how many of them were measured, which are those that a model answered, and the sum of
+            the time that these took.
+        counted: whether the numbers could be read at all.
         weights: sha256, bytes, format and downloadSeconds, None before they are known.
     """
 
@@ -28,6 +29,7 @@ class Reading:
     done: int = 0
     requests: int = 0
     errors: int = 0
+    predictions: int = 0
     seconds: float = 0.0
     counted: bool = False
     weights: Json | None = None

@@ -61,7 +61,7 @@ class Parts:
         metrics.depth.set_function(lambda: len(self._queue))
         metrics.waiting.set_function(lambda: self._queue.waiting)
         metrics.objects.set_function(lambda: len(self._cache))
-        metrics.show_models(lambda: filter(None, map(self._cache.model, self._cache.models())))
+        metrics.show_models(self._cache.models_and_deployments)
 
     def tasks(self) -> list[Coroutine[Any, Any, None]]:
         """Everything that runs side by side for as long as the operator lives."""

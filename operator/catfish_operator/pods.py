@@ -9,6 +9,7 @@ from typing import Literal
 
 from catfish_operator.model import CatfishModel, Json
 from catfish_operator.reasons import REPORTED
+from catfish_operator.resources import deployment
 from catfish_operator.resources.metadata import REVISION_LABEL, selector
 
 TERMINATION_MESSAGE_BYTES = 2048
@@ -94,9 +95,15 @@ def ready(pod: Json) -> bool:
     return condition(pod, "Ready").get("status") == "True"
 
 
+def server(containers: list[Json] | None) -> Json:
+    """The model server's among containers or their statuses: others may stand before it (a service mesh's does)."""
+    found = (one for one in containers or [] if one.get("name") == deployment.CONTAINER)
+    return next(found, (containers or [{}])[0])
+
+
 def restarts(pod: Json) -> int:
-    """How often the pod's containers were started again."""
-    return sum(container.get("restartCount") or 0 for container in _containers(pod))
+    """How often the pod's server was started again."""
+    return int(server(_containers(pod)).get("restartCount") or 0)
 
 
 def identity(pod: Json) -> str:
@@ -112,21 +119,21 @@ def pulling_fails(pod: Json) -> bool:
 
 
 def end_after_ready(pod: Json, *, model: CatfishModel, restarts_when_ready: int | None) -> Fault | None:
-    """The end of a container that had been Ready: in a revision that is not proven, one is enough.
+    """The end of a server that had been Ready: in a revision that is not proven, one is enough.
 
     Args:
         pod: the pod.
         model: whose words the detail uses.
         restarts_when_ready: `restarts` when the pod was first seen Ready; None: it was never seen so.
     """
-    for container in _containers(pod):
-        ended = _ended(container)
-        was_seen = restarts_when_ready is not None and _ends(container) > restarts_when_ready
-        if ended and (was_seen or _ended_while_ready(pod, ended)):
-            found = _end(ended, model=model)
-            detail = f"it had been ready before; {found.detail}"
-            return replace(_of(pod, found), detail=detail, patience="none", exit_code=ended.get("exitCode"))
-    return None
+    container = server(_containers(pod))
+    ended = _ended(container)
+    was_seen = restarts_when_ready is not None and _ends(container) > restarts_when_ready
+    if not ended or not (was_seen or _ended_while_ready(pod, ended)):
+        return None
+    found = _end(ended, model=model)
+    detail = f"it had been ready before; {found.detail}"
+    return replace(_of(pod, found), detail=detail, patience="none", exit_code=ended.get("exitCode"))
 
 
 def fault(pod: Json, *, model: CatfishModel) -> Fault | None:

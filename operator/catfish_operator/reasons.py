@@ -31,6 +31,7 @@ STALLED: Final = {
     "CanaryLatency": "The new pods answer more slowly than spec.rollout.canary allows",
     "NameConflict": "An object that the model needs belongs to somebody else",
     "InvalidSpec": "The spec cannot be obeyed",
+    "Overruled": "What the operator writes is changed by an admission rule or another controller each time",
 }
 """Why a model will not get there without a person or a change of the world."""
 

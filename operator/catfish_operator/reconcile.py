@@ -4,6 +4,7 @@ What was written is looked at again before status is computed, so status speaks 
 asked for. Status is said last and on every path: also when an action was refused.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -14,6 +15,7 @@ from catfish_operator.cluster import MODEL, Cluster, Kind, kind_of
 from catfish_operator.model import Json
 from catfish_operator.observe import Key, Observer
 from catfish_operator.observed import Observed
+from catfish_operator.reasons import Verdict
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +53,7 @@ class Reconciler:
             memory: what is known.
             observer: looks at a model.
             announce: told of each status written: the model, the status before, the status after.
-            repaired: told of each action done: what was seen before it, and the action.
+            repaired: told of each action done, once nothing is left to do: what was seen before it, and the action.
         """
         self._cluster = cluster
         self._announce = announce
@@ -70,6 +72,7 @@ class Reconciler:
             NeedsWorld: something could not be done now.
         """
         met: set[tuple[str, str]] = set()
+        done: list[tuple[Observed, Action]] = []
         confirmed = False
         for _ in range(LOOKS):
             observed = self._observer.look(key)
@@ -80,7 +83,7 @@ class Reconciler:
                 await self._confirm(observed, planned.target)
                 confirmed = True
                 continue
-            failure = await self._execute(key, observed, planned.actions, met=met)
+            failure = await self._execute(key, observed, planned.actions, met=met, done=done)
             if isinstance(failure, errors.Stale) or (failure is None and planned.actions):
                 continue
             try:
@@ -88,19 +91,31 @@ class Reconciler:
             except errors.Stale:
                 await self._read(MODEL, *key)
                 continue
+            for before, action in done:
+                self._repaired(before, action)
             if failure is not None:
                 raise failure
             return planned.requeue_after
-        raise errors.Unsettled(f"{key[0]}/{key[1]}: changed by somebody else faster than it can be settled")
+        error = errors.Unsettled(f"{key[0]}/{key[1]}: changed by somebody else faster than it can be settled")
+        if len(done) >= LOOKS:  # it was written each time, and was another the next time
+            with contextlib.suppress(errors.Stale):
+                await self._say(key, refused=error, about=done[-1][1])
+        raise error
 
     async def _execute(
-        self, key: Key, seen: Observed, actions: Iterable[Action], *, met: set[tuple[str, str]]
+        self,
+        key: Key,
+        seen: Observed,
+        actions: Iterable[Action],
+        *,
+        met: set[tuple[str, str]],
+        done: list[tuple[Observed, Action]],
     ) -> errors.CatfishError | None:
         """Does the actions in order, up to the first that fails; returns how that one failed."""
         for action in actions:
             try:
                 await self._do(action, met=met)
-                self._repaired(seen, action)
+                done.append((seen, action))
             except errors.Noted as error:
                 return error
             except errors.Stale as error:
@@ -176,15 +191,15 @@ class Reconciler:
                 kind = kind_of(item["apiVersion"], item["kind"])
                 await self._read(kind, item["metadata"]["namespace"], item["metadata"]["name"])
 
-    async def _say(self, key: Key, *, refused: errors.CatfishError | None) -> None:
-        """Writes the status if it differs from the live one."""
+    async def _say(
+        self, key: Key, *, refused: errors.CatfishError | None, about: Action | None = None
+    ) -> None:
+        """Writes the status if it differs from the live one. `about`: what could not be settled."""
         observed = self._observer.look(key)
         if observed is None or "deletionTimestamp" in observed.body["metadata"]:
             return
         live = observed.body.get("status")
-        verdict = (
-            reasons.stalled(refused.reason, str(refused)) if isinstance(refused, errors.Refused) else None
-        )
+        verdict = _verdict(refused, about)
         wanted = status.status(observed, plan.plan(observed), refused=verdict)
         if not status.differs(live, wanted):
             return
@@ -199,6 +214,16 @@ class Reconciler:
         self._announce(observed.body, live, wanted)
         if (live or {}).get("message") != wanted.get("message"):
             log.info("%s/%s: %s", *key, wanted.get("message"))
+
+
+def _verdict(refused: errors.CatfishError | None, about: Action | None) -> Verdict | None:
+    """What the status says of a failure that needs a person; None: what the plan says."""
+    if isinstance(refused, errors.Refused):
+        return reasons.stalled(refused.reason, str(refused))
+    if isinstance(refused, errors.Unsettled) and about is not None:
+        kind, _, name = _address(about)
+        return reasons.stalled("Overruled", f"{kind.kind} {name}")
+    return None
 
 
 def _address(action: Action) -> tuple[Kind, str, str]:

@@ -12,6 +12,9 @@ from catfish_operator.reasons import Verdict
 from catfish_operator.resources import monitor, service
 from catfish_operator.resources.metadata import claim, selector
 
+LOADED = ("warming", "verifying", "ready", "draining")
+"""The stages of docs/contract.md that a pod reaches with its weights loaded."""
+
 COUNTS = ("replicas", "readyReplicas", "updatedReplicas", "availableReplicas")
 
 
@@ -147,12 +150,14 @@ def _stalled(verdict: Verdict) -> Said:
 
 
 def _weights_ready(observed: Observed, plan: Plan, *, verdict: Verdict) -> Said:
-    """Whether a pod of the target has loaded the weights; it has if it is Ready, or says so itself."""
-    entry = plan.history.find(plan.target)
-    fresh = [pod for pod in observed.pods if plan.target and pods.revision_of(pod) == plan.target]
-    if (entry and entry.record.weights) or any(map(pods.ready, fresh)):
-        return True, "WeightsLoaded", reasons.sentence("WeightsLoaded")
+    """Whether a pod of the target has loaded the weights; it has if it is Ready, or past that stage."""
     cause = verdict.cause or verdict.reason
     if cause in reasons.WEIGHTS:
         return False, cause, verdict.message
+    entry = plan.history.find(plan.target)
+    fresh = [pod for pod in observed.pods if plan.target and pods.revision_of(pod) == plan.target]
+    told = (observed.readings.get(pods.identity(pod)) for pod in fresh)
+    loaded = any(map(pods.ready, fresh)) or any(reading and reading.stage in LOADED for reading in told)
+    if loaded or (entry and entry.record.weights and entry.record.verdict):
+        return True, "WeightsLoaded", reasons.sentence("WeightsLoaded")
     return False, "WeightsAwaited", reasons.sentence("WeightsAwaited")

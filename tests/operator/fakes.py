@@ -106,6 +106,9 @@ class NoReadings:
     def ask(self, key, pods_of_model, *, again):
         pass
 
+    def forget(self, key):
+        pass
+
 
 def _merge(live, wanted):
     merged = copy.deepcopy(live)

@@ -156,3 +156,13 @@ def test_what_a_new_spec_changes_is_no_drift(world, change):
 
 def test_what_is_made_for_the_first_time_is_no_drift():
     assert told(World(body())) == []
+
+
+def test_a_note_is_cut_by_bytes():
+    status = {
+        "conditions": [
+            {"type": "Stalled", "status": "True", "reason": "InvalidSpec", "message": "\u9c7c" * 600}
+        ]
+    }
+    [found] = announce.changes(None, status)
+    assert 1000 < len(found.message.encode()) <= announce.NOTE

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
-from kubernetes.aio.config import incluster_config
+from kubernetes.aio.config import ConfigException, incluster_config
 
 from catfish_operator import errors
 from catfish_operator.cluster import MODEL, KubernetesCluster, LeaseStore
@@ -176,3 +176,19 @@ def test_the_lease_is_made_once_and_then_replaced(answers, tmp_path, monkeypatch
     asyncio.run(scenario())
     leases = "/apis/coordination.k8s.io/v1/namespaces/a/leases"
     assert [request[:2] for request in answers.requests] == [("POST", leases), ("PUT", f"{leases}/b")]
+
+
+@pytest.mark.parametrize(
+    "content", [b"a: [", b"\xff\xfe\x00", b"- a", b"words", b"contexts: 3\ncurrent-context: x"]
+)
+def test_a_kubeconfig_that_is_none_is_one_line(tmp_path, monkeypatch, content):
+    path = tmp_path / "kubeconfig"
+    path.write_bytes(content)
+    monkeypatch.setattr("kubernetes.aio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(path))
+
+    async def opened():
+        async with connected({}):
+            raise AssertionError("it opened")
+
+    with pytest.raises((errors.BadSettings, ConfigException), match=r"^[^\n]+$"):
+        asyncio.run(opened())

@@ -51,7 +51,7 @@ def test_a_models_gauges_show_its_status_and_go_with_it():
         }
     }
     models, metrics = [model], Metrics()
-    metrics.show_models(lambda: models)
+    metrics.show_models(lambda: [(each, None) for each in models])
     found = samples(metrics)
     who = ("cat", "default")
     assert found["catfish_model_ready", *who] == 1
@@ -65,13 +65,20 @@ def test_a_models_gauges_show_its_status_and_go_with_it():
 
 def test_a_model_without_a_count_or_a_status_has_gauges_too():
     metrics = Metrics()
-    scaled = body() | {"status": {"replicas": 4}}
+    scaled, bare = body(), body() | {"status": {"replicas": 9}}
     scaled["metadata"] = {**scaled["metadata"], "name": "dog"}
-    metrics.show_models(lambda: [body(), scaled])
+    bare["metadata"] = {**bare["metadata"], "name": "eel"}
+    del bare["spec"]
+    least = body(autoscaling={"minReplicas": 2, "maxReplicas": 3})
+    least["metadata"] = {**least["metadata"], "name": "fox"}
+    metrics.show_models(
+        lambda: [(body(), None), (scaled, {"spec": {"replicas": 4}}), (bare, None), (least, None)]
+    )
     found = samples(metrics)
     assert found["catfish_model_ready", "cat", "default"] == 0
-    assert found["catfish_model_replicas_desired", "cat", "default"] == 0
-    assert found["catfish_model_replicas_desired", "default", "dog"] == 4
+    desired = {"cat": 1, "dog": 4, "eel": 1, "fox": 2}
+    for name, number in desired.items():
+        assert found["catfish_model_replicas_desired", *sorted(("default", name))] == number
 
 
 def test_a_rollback_is_counted_by_its_reason():

@@ -34,6 +34,7 @@ def test_a_whole_answer_is_read():
         counted=True,
         requests=100,
         errors=10,
+        predictions=90,
         seconds=4.5,
         weights=WEIGHTS | {"downloadSeconds": 1.2},
     )
@@ -74,6 +75,12 @@ def test_weights_without_a_digest_that_is_one_are_not_told(digest):
 )
 def test_counts_that_cannot_be_read_are_not_counted(text):
     assert not parse(b"{}", text).counted
+
+
+def test_metrics_of_others_are_not_parsed_and_a_stage_is_a_word_of_the_contract():
+    foreign = b"a 1\n" * 10_000 + b"broken{\n"
+    found = parse(json.dumps({"stage": "x" * 60_000}).encode(), foreign + METRICS)
+    assert (found.stage, found.requests, found.predictions) == (None, 100, 90)
 
 
 class Pod:

@@ -41,7 +41,13 @@ class World:
 
     def reconcile(self):
         observer = Observer(memory=self.cache, readings=NoReadings(), now=lambda: NOW, clock=lambda: 0.0)
-        reconciler = Reconciler(cluster=self.cluster, memory=self.cache, observer=observer)
+        self.repaired = []
+        reconciler = Reconciler(
+            cluster=self.cluster,
+            memory=self.cache,
+            observer=observer,
+            repaired=lambda _, action: self.repaired.append(action),
+        )
         return asyncio.run(reconciler.reconcile(KEY))
 
     def see(self, kind, item):
@@ -163,7 +169,11 @@ def test_somebody_who_changes_all_we_write_does_not_make_us_write_for_ever(world
     world.cluster.after_apply = lambda item: item["spec"].update(replicas=9)
     with pytest.raises(errors.Unsettled):
         world.reconcile()
-    assert len(world.cluster.writes()) == LOOKS
+    *applied, last = world.cluster.writes()
+    assert applied == [("apply", "Deployment", "cat")] * LOOKS
+    assert last[0] == "patch_status"
+    assert world.status["message"] == reasons.stalled("Overruled", "Deployment cat").message
+    assert world.repaired == [], "nothing was put back"
 
 
 def test_a_template_is_put_back_only_on_the_very_state_that_was_seen(world):

@@ -43,6 +43,11 @@ class Cache:
         """The keys of all models."""
         return (Key(*name) for name in self._objects[MODEL.kind])
 
+    def models_and_deployments(self) -> Iterator[tuple[Json, Json | None]]:
+        """All models, each with the Deployment of its name, if there is one."""
+        deployments = self._objects["Deployment"]
+        return ((body, deployments.get(name)) for name, body in self._objects[MODEL.kind].items())
+
     def model(self, key: Key) -> Json | None:
         """The model's last known state."""
         return self._objects[MODEL.kind].get(_Name(*key))

@@ -18,7 +18,8 @@ CONDITIONS = {"ready": "Ready", "up_to_date": "UpToDate", "stalled": "Stalled"}
 class ModelGauges(Collector):
     """How each model is, read off what is known when the metrics are asked for: a deleted one is gone."""
 
-    def __init__(self, models: Callable[[], Iterable[Json]]) -> None:
+    def __init__(self, models: Callable[[], Iterable[tuple[Json, Json | None]]]) -> None:
+        """`models` gives each model and its Deployment, if there is one."""
         self._models = models
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
@@ -30,17 +31,24 @@ class ModelGauges(Collector):
         }
         desired = GaugeMetricFamily("catfish_model_replicas_desired", "Pods wanted.", labels=labels)
         available = GaugeMetricFamily("catfish_model_replicas_available", "Pods available.", labels=labels)
-        for body in self._models():
+        for body, deployment in self._models():
             who = [body["metadata"]["namespace"], body["metadata"]["name"]]
-            status, wanted = body.get("status") or {}, body["spec"].get("replicas")
+            status = body.get("status") or {}
             true = {
                 found.get("type") for found in status.get("conditions") or [] if found.get("status") == "True"
             }
             for kind, gauge in of_condition.items():
                 gauge.add_metric(who, float(kind in true))
-            desired.add_metric(who, (status.get("replicas") or 0) if wanted is None else wanted)
+            desired.add_metric(who, _wanted(body.get("spec") or {}, deployment))
             available.add_metric(who, status.get("availableReplicas") or 0)
         return [*of_condition.values(), desired, available]
+
+
+def _wanted(spec: Json, deployment: Json | None) -> int:
+    """How many pods there should be: as `progress.wanted_replicas`, of a spec that nobody has checked."""
+    live = ((deployment or {}).get("spec") or {}).get("replicas")
+    least = (spec.get("autoscaling") or {}).get("minReplicas")
+    return int(next(number for number in (spec.get("replicas"), live, least, 1) if number is not None))
 
 
 class Metrics:
@@ -98,8 +106,8 @@ class Metrics:
         if result == "RolledBack":
             self.rollbacks.labels(reason=reason).inc()
 
-    def show_models(self, models: Callable[[], Iterable[Json]]) -> None:
-        """Adds the gauges of each model, which are read off `models` whenever they are asked for."""
+    def show_models(self, models: Callable[[], Iterable[tuple[Json, Json | None]]]) -> None:
+        """Adds the gauges of each model; `models` gives them, each with its Deployment, whenever they are asked for."""
         self.registry.register(ModelGauges(models))
 
     def count_request(self, verb: str, status: int) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from catfish_operator import pods
+from catfish_operator import pods, progress
 from catfish_operator.model import Json
 from catfish_operator.observed import Reading
 from catfish_operator.resources import record
@@ -26,7 +26,10 @@ log = logging.getLogger(__name__)
 
 ADMIN_PORT = 5002
 SECONDS = 2.0  # for both answers of one pod
-LIMIT = 1 << 20  # bytes of one answer; the server's /metrics has some 10 KB
+LIMIT = 64 * 1024  # bytes of one answer; the server's /metrics has some 10 KB
+COUNTED = (b"catfish_requests_total{", b"catfish_request_duration_seconds_")
+LINES = 500  # of those that are parsed: a parser in Python must not hold up every other model
+STAGES = frozenset({"starting", "draining", *progress.STAGES})
 AGAIN_AFTER = 2.0  # seconds between two questions to one pod that is watched
 PATIENCE = 60.0  # seconds until a pod that did not tell its weights is asked again, if nobody watches it
 SIDE_BY_SIDE = 32
@@ -139,27 +142,44 @@ def parse(readyz: bytes, metrics: bytes) -> Reading:
     stage, done = told.get("stage"), told.get("done")
     counts = _counts(metrics)
     return Reading(
-        stage=stage if isinstance(stage, str) else None,
+        stage=stage if isinstance(stage, str) and stage in STAGES else None,
         done=done if isinstance(done, int) and 0 <= done < 1 << 50 else 0,
         weights=record.weights(told.get("weights")),
         counted=counts is not None,
-        requests=int(counts[0]) if counts else 0,
-        errors=int(counts[1]) if counts else 0,
-        seconds=counts[2] if counts else 0.0,
+        requests=int(counts.requests) if counts else 0,
+        errors=int(counts.errors) if counts else 0,
+        predictions=int(counts.predictions) if counts else 0,
+        seconds=counts.seconds if counts else 0.0,
     )
 
 
-def _counts(text: bytes) -> tuple[float, float, float] | None:
-    """Predictions answered, those of them with a 5xx status, and the seconds that the others took in all."""
-    requests = errors = seconds = 0.0
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Counts:
+    """The numbers of `observed.Reading`."""
+
+    requests: float
+    errors: float
+    predictions: float
+    seconds: float
+
+
+def _counts(text: bytes) -> _Counts | None:
+    """The numbers in the lines that hold them; None if they cannot be read."""
+    requests = errors = predictions = seconds = 0.0
+    lines = [line for line in text.splitlines() if line.startswith(COUNTED)]
     try:
-        for family in text_string_to_metric_families(text.decode()):
+        for family in text_string_to_metric_families(b"\n".join(lines[:LINES]).decode() + "\n"):
             for sample in family.samples:
                 if sample.name == "catfish_requests_total" and sample.labels.get("path") == PREDICT:
                     requests += sample.value
                     errors += sample.value if sample.labels.get("code", "").startswith("5") else 0
+                elif sample.name == "catfish_request_duration_seconds_count":
+                    predictions += sample.value
                 elif sample.name == "catfish_request_duration_seconds_sum":
                     seconds += sample.value
     except (ValueError, KeyError, IndexError):
         return None
-    return (requests, errors, seconds) if all(0 <= n < 1 << 53 for n in (requests, errors, seconds)) else None
+    if not lines:
+        return None
+    found = _Counts(requests=requests, errors=errors, predictions=predictions, seconds=seconds)
+    return found if all(0 <= n < 1 << 53 for n in (requests, errors, predictions, seconds)) else None

@@ -65,6 +65,10 @@ ADVICE: Final = {
         "Rename the model, or delete the object named in the message if nobody needs it: Catfish does not touch it."
     ),
     "InvalidSpec": "Correct the field that the message names.",
+    "Overruled": (
+        "See who else writes the object named in the message (kubectl get --show-managed-fields, mutating webhooks), "
+        "and have that leave out what is labelled app.kubernetes.io/managed-by: catfish-operator."
+    ),
 }
 """For every reason of `reasons.STALLED`; a test holds it complete."""
 

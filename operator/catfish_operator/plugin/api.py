@@ -11,6 +11,7 @@ from typing import Any
 import urllib3.exceptions
 import yaml
 from kubernetes import client, config
+from kubernetes.config import kube_config
 
 from catfish_operator import errors
 from catfish_operator.model import API_VERSION, GROUP, PLURAL, Json
@@ -127,6 +128,10 @@ def _refused(status: int, message: str, *, where: str) -> errors.CatfishError:
     return errors.Refused(reason="AdmissionDenied", message=f"the API server refuses it: {message}")
 
 
+MALFORMED = (TypeError, KeyError, AttributeError)
+"""What the client raises for a kubeconfig that is YAML of another shape than it expects."""
+
+
 @contextmanager
 def connect(*, kubeconfig: str | None, context: str | None, namespace: str | None) -> Iterator[Api]:
     """Opens the cluster that the kubeconfig means; None: as kubectl would choose. Nothing is sent yet.
@@ -144,7 +149,7 @@ def connect(*, kubeconfig: str | None, context: str | None, namespace: str | Non
             persist_config=False,
         )
         chosen = namespace or _namespace(kubeconfig, context) or "default"
-    except (config.ConfigException, yaml.YAMLError, OSError) as error:
+    except (config.ConfigException, yaml.YAMLError, OSError, ValueError, *MALFORMED) as error:
         said = presentable(f"kubeconfig: {error}")
         raise NotConfigured(f"{said} (--kubeconfig or $KUBECONFIG says which file)") from error
     with client.ApiClient(configuration) as connection:
@@ -154,6 +159,7 @@ def connect(*, kubeconfig: str | None, context: str | None, namespace: str | Non
 
 def _namespace(kubeconfig: str | None, context: str | None) -> str | None:
     """The namespace of the context that is used."""
-    contexts, current = config.list_kube_config_contexts(kubeconfig)  # type: ignore[no-untyped-call]  # its gap
-    used: Any = next((item for item in contexts if item["name"] == context), current)
-    return used["context"].get("namespace")  # type: ignore[no-any-return]  # a string by the file's own format
+    location = kubeconfig or kube_config.KUBE_CONFIG_DEFAULT_LOCATION
+    merged: Any = kube_config.KubeConfigMerger(location).config  # type: ignore[no-untyped-call]  # its gap
+    used = merged["contexts"].get_with_name(context or merged["current-context"])["context"]
+    return used.safe_get("namespace")  # type: ignore[no-any-return]  # a string by the file's own format

@@ -166,7 +166,9 @@ def _failure(status: Json, wanted: str | None) -> Json:
 
 
 def _serving(item: Json) -> Serving:
-    return Serving(revision=item["name"], image=item.get("image"), pods=item.get("pods"))
+    return Serving(
+        revision=item.get("name") or "an unknown revision", image=item.get("image"), pods=item.get("pods")
+    )
 
 
 def _since(state: str, metadata: Json, said: Mapping[str, Json], failure: Json) -> str | None:

@@ -34,7 +34,7 @@ class Row:
 def history(body: Json, revisions: Sequence[Revision]) -> list[Row]:
     """The history of a model."""
     wanted, status = undo.current(body), body.get("status") or {}
-    serving = {item["name"] for item in status.get("servingRevisions") or []}
+    serving = {item.get("name") for item in status.get("servingRevisions") or []}
     return [
         Row(
             revision=item.name,

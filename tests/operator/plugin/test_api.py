@@ -89,8 +89,17 @@ def test_a_cluster_that_does_not_answer_is_named_once(tmp_path, caplog):
 
 @pytest.mark.parametrize(
     ("content", "context"),
-    [(None, None), ("", None), ("a: [", None), ("kind: Config", None), ("valid", "three")],
-    ids=["no file", "empty", "no YAML", "no kubeconfig", "no such context"],
+    [
+        (None, None),
+        ("", None),
+        ("a: [", None),
+        ("kind: Config", None),
+        ("valid", "three"),
+        ("- a\n- b\n", None),
+        ("just words", None),
+        ("contexts: 3\nclusters: 4\nusers: 5\ncurrent-context: x\n", None),
+    ],
+    ids=["no file", "empty", "no YAML", "no kubeconfig", "no such context", "a list", "a string", "numbers"],
 )
 def test_a_kubeconfig_that_says_too_little_is_one_line(tmp_path, content, context):
     path = tmp_path / "config"
@@ -104,3 +113,11 @@ def test_a_kubeconfig_that_says_too_little_is_one_line(tmp_path, content, contex
     ):
         pass
     assert exit_code(caught.value) == 3
+
+
+def test_a_context_can_be_named_where_none_is_current(tmp_path, server):
+    path = tmp_path / "config"
+    written = write_kubeconfig(path, f"http://127.0.0.1:{server.server_port}")
+    path.write_text(path.read_text().replace("current-context: one\n", ""))
+    with connect(written, context="two") as opened:
+        assert opened.namespace == "pets"

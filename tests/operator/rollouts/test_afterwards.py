@@ -130,6 +130,55 @@ def test_pods_with_other_images_or_weights_in_one_revision_are_reported():
     assert [item["pods"] for item in world.status()["servingRevisions"]] == [1, 1]
 
 
+def test_a_mesh_sidecar_before_the_server_counts_for_nothing():
+    world = proven(replicas=1)
+    proxy = {"name": "istio-proxy", "imageID": "sha256:proxy", "ready": True, "restartCount": 1}
+    server = {"name": "server", "imageID": "sha256:server", "ready": True, "restartCount": 0}
+    world.pods[0]["status"]["containerStatuses"] = [proxy, server]
+    assert [item["imageID"] for item in world.status()["servingRevisions"]] == ["sha256:server"]
+    world.change(**V2)
+    world.settle()
+    world.stable, world.target = world.status()["stableRevision"], world.plan().target
+    first(world, ready=True, containerStatuses=[proxy, server])
+    world.plan()
+    ends = server | {"restartCount": 1, "lastState": ended(code=1)}
+    first(world, ready=True, containerStatuses=[proxy, ends])
+    world.settle()
+    assert world.record(world.target).verdict == "failed"
+
+
+def test_the_weights_that_the_status_names_are_those_that_serve():
+    world = proven()
+    digests = {"1": "1" * 64, "2": "2" * 64}
+    names = [item["metadata"]["name"] for item in world.pods]
+    world.readings = {name: Reading(stage="ready", weights={"sha256": digests["1"]}) for name in names}
+    world.change(image="catfish-server:v1b")
+    world.settle()
+    first_name = world.plan().target
+    world.stable = first_name
+    world.prove()
+    world.readings = {name: Reading(stage="ready", weights={"sha256": digests["1"]}) for name in names}
+    world.change(**V2)
+    world.settle()
+    world.target = world.plan().target
+    first(world, ready=False, containerStatuses=[container(ended(report(reason="ArchitectureMismatch")))])
+    world.readings["cat-new"] = Reading(stage="loading", weights={"sha256": digests["2"]})
+    world.settle()
+    assert world.record(world.target).weights == {"sha256": digests["2"]}
+    assert (world.status().get("weights") or {}).get("sha256") != digests["2"]
+    assert said(world)["WeightsReady"] == ("False", "ArchitectureMismatch")
+
+
+def test_weights_that_are_fetched_and_not_loaded_are_not_ready():
+    world = World(body())
+    world.settle()
+    world.roll_out(ready=False)
+    for stage, word in {"loading": "False", "warming": "True"}.items():
+        world.readings = {"cat-0": Reading(stage=stage, weights={"sha256": "1" * 64})}
+        world.settle()
+        assert said(world)["WeightsReady"][0] == word, stage
+
+
 def test_a_revision_that_an_earlier_operator_left_without_a_word_is_baked_and_not_touched():
     world = proven()
     item = world.objects["ControllerRevision", world.plan().target]

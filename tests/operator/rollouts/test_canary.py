@@ -1,5 +1,7 @@
 """The first pods are compared with the old ones by what both have answered."""
 
+from dataclasses import replace
+
 import pytest
 
 from catfish_operator.observed import Reading
@@ -17,7 +19,9 @@ from tests.operator.rollouts.scenes import (
 def asked(world, *, new, old, seconds=(1.0, 1.0)):
     """Lets the first pod and each old one answer (requests, errors)."""
     world.readings = {
-        item["metadata"]["name"]: Reading(counted=True, requests=1000, errors=500, seconds=9.0)
+        item["metadata"]["name"]: Reading(
+            counted=True, requests=1000, errors=500, predictions=500, seconds=9.0
+        )
         for item in world.pods[:3]
     }
     world.plan()
@@ -25,7 +29,9 @@ def asked(world, *, new, old, seconds=(1.0, 1.0)):
     for item in world.pods[:3]:
         number[item["metadata"]["name"]] = (1000 + old[0], 500 + old[1], 9.0 + seconds[1])
     world.readings = {
-        name: Reading(counted=True, requests=requests, errors=errors, seconds=took)
+        name: Reading(
+            counted=True, requests=requests, errors=errors, predictions=requests - errors, seconds=took
+        )
         for name, (requests, errors, took) in number.items()
     }
 
@@ -85,3 +91,12 @@ def test_latency_is_judged_only_when_a_ratio_is_given(ratio, undone):
         assert_rolled_back(world, "CanaryLatency")
     else:
         assert_goes_on(world)
+
+
+def test_requests_that_were_refused_make_no_prediction_faster():
+    world = updated(rollout={"canary": {"seconds": CANARY, "maxLatencyRatio": 2.0}})
+    first(world, ready=True)
+    asked(world, new=(400, 0), old=(200, 0), seconds=(10.0, 2.0))
+    slow = world.readings["cat-new"]
+    world.readings["cat-new"] = replace(slow, predictions=100)
+    assert_rolled_back(world, "CanaryLatency")
