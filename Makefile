@@ -81,7 +81,7 @@ test-drain: prerequisites $(VENV)/.installed ## kubectl drain under load; gives 
 
 .PHONY: test
 test: prerequisites $(VENV)/.installed ## All tests that this machine can run; installs what they need
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/python -m tools.tiers $(PYTEST_ARGS)
 
 .PHONY: mutants
 mutants: $(VENV)/.installed ## Bugs put into a copy of the operator, one by one: which test notices each
