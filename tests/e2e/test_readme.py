@@ -25,6 +25,7 @@ def test_a_model_serves_after_the_commands_of_the_readme(kube):
                 env=environment,
                 capture_output=True,
                 text=True,
+                timeout=120,
                 check=False,
             )
             assert done.returncode == 0, f"{command}: {done.stderr}"
