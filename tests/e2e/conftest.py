@@ -28,12 +28,12 @@ RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 STORED: pytest.StashKey[Kube] = pytest.StashKey()
 STARTED: pytest.StashKey[datetime] = pytest.StashKey()
 """When this run began with the operator."""
-LAST = ("test_rights.py", "test_cluster.py")
+LAST = tuple(Path(__file__).with_name(name) for name in ("test_rights.py", "test_cluster.py"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The test that looks back at all others comes after them, and those that take the cluster down come last."""
-    items.sort(key=lambda item: LAST.index(item.path.name) + 1 if item.path.name in LAST else 0)
+    items.sort(key=lambda item: LAST.index(item.path) + 1 if item.path in LAST else 0)
     for item in items if config.getoption("namespaced") else ():
         for marker in item.iter_markers("cluster_wide"):
             item.add_marker(pytest.mark.skip(reason=f"--namespaced: {marker.kwargs['reason']}"))
@@ -65,7 +65,7 @@ def kube(pytestconfig: pytest.Config, installation: cluster.Installation) -> Ite
         yield made
     finally:
         if not ran_before:
-            subprocess.run([sys.executable, "-m", "localcluster", "down"], cwd=ROOT, check=True)
+            subprocess.run([sys.executable, "-m", "localcluster", "down"], cwd=ROOT, check=True, timeout=300)
         elif installation == cluster.NAMESPACED and cluster.running() is not None:
             namespaced.remove(report, made)
 
