@@ -7,10 +7,10 @@ import pytest
 
 from demo.kube import Kube
 from demo.report import Report
-from tests.e2e.conftest import ROOT, applied, gather, installation, kube, namespace
+from tests.cluster_fixtures import ROOT
 from tests.faults import world
+from tests.gathering import gather
 
-__all__ = ["applied", "installation", "kube", "namespace"]
 BUNDLES = ROOT / "build" / "faults"
 
 
