@@ -1,4 +1,4 @@
-"""The cluster of the e2e tests, with what bad updates need; what one leaves when it fails lies in build/faults/."""
+"""What the tests of faults share on the cluster; what one leaves when it fails lies in build/faults/."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
