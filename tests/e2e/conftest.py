@@ -6,7 +6,8 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from demo import cluster, model
-from demo.kube import Kube, wait_for
+from demo.kube import Kube
+from tests.asking import answering
 from tests.cluster_fixtures import ROOT, STORED, a_namespace
 from tests.gathering import gather
 
@@ -25,16 +26,7 @@ def _asked(kube: Kube, name: str) -> str:
     prediction = {"imageURLs": {"allowHosts": ["store.catfish-store"]}, "returnProbabilities": True}
     kube.apply(model.manifest("catfish", name, prediction=prediction))
     model.settled(kube, "catfish", name)
-    address = model.url(kube, "catfish", name)
-
-    def answers() -> bool:
-        try:
-            return model.ask(address, path="/").status == 200
-        except OSError:
-            return False
-
-    wait_for("an answer from the LoadBalancer's address", answers, seconds=30)
-    return address
+    return answering(model.url(kube, "catfish", name))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -5,6 +5,7 @@ import pytest
 from demo import model
 from demo.kube import KubectlFailed, wait_for
 from demo.load import Load
+from tests.asking import answering
 
 pytestmark = pytest.mark.e2e
 RATE = 60.0
@@ -38,15 +39,7 @@ def test_a_busy_model_gets_more_pods_and_loses_no_request(kube, namespace):
     del manifest["spec"]["replicas"]
     kube.apply(manifest)
     model.settled(kube, "catfish", namespace)
-    address = model.url(kube, "catfish", namespace)
-
-    def answers():
-        try:
-            return model.ask(address, path="/").status == 200
-        except OSError:
-            return False
-
-    wait_for("an answer", answers, seconds=30)
+    address = answering(model.url(kube, "catfish", namespace))
     with Load(address, model.samples(), rate=RATE) as load:
         wait_for(
             "a second pod",

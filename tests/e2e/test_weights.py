@@ -7,6 +7,7 @@ import pytest
 
 from demo import model, pictures, tools, weights
 from demo.kube import wait_for
+from tests.asking import answering
 
 pytestmark = pytest.mark.e2e
 S3 = {"url": "s3://models/catfish-v1.pt", "endpoint": f"{weights.CLUSTER_STORE}:9000"}
@@ -37,16 +38,9 @@ def stalled(kube, namespace, reason):
 
 
 def assert_serves(kube, namespace):
-    address = model.url(kube, "catfish", namespace)
+    address = answering(model.url(kube, "catfish", namespace))
     photograph = (pictures.collect(tools.cache()) / pictures.PHOTOGRAPH).read_bytes()
-
-    def answer():
-        try:
-            return model.ask(address, photograph)
-        except OSError:
-            return None
-
-    assert wait_for("an answer", answer, seconds=30).body["prediction"] == "cat"
+    assert model.ask(address, photograph).body["prediction"] == "cat"
 
 
 def test_weights_from_s3_with_the_right_keys_serve(kube, namespace, applied):
