@@ -18,6 +18,7 @@ import pytest
 from demo import cluster, model, weights
 from demo.kube import Json, Kube
 from demo.report import Report
+from tests import asking
 from tests.e2e import namespaced
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,9 +32,21 @@ LAST = tuple(ROOT / "tests" / name for name in ("e2e/test_rights.py", "e2e/test_
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The test that looks back at all others comes after them, and those that take the cluster down come last."""
     items.sort(key=lambda item: LAST.index(item.path) + 1 if item.path in LAST else 0)
-    for item in items if config.getoption("namespaced") else ():
+    if not config.getoption("namespaced"):
+        left_out = [item for item in items if item.get_closest_marker("confined")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+        return
+    for item in items:
         for marker in item.iter_markers("cluster_wide"):
             item.add_marker(pytest.mark.skip(reason=f"--namespaced: {marker.kwargs['reason']}"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How soon models answered that said they were Ready."""
+    if asking.WAITED:
+        most = f"{max(asking.WAITED):.2f} s at most, {len(asking.WAITED)} times"
+        terminalreporter.write_line(f"first answer of a model after it was Ready: {most}")
 
 
 @pytest.fixture(scope="session")

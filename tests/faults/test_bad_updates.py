@@ -7,7 +7,10 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
-from tests.cluster_fixtures import a_namespace
+from demo import model
+from demo.cluster import OPERATOR_NAMESPACE
+from tests.bystander import REPLICAS, Bystander
+from tests.cluster_fixtures import QUICK, a_namespace
 from tests.faults import disruptions, slow
 from tests.faults.campaign import Campaign, Lane, opened
 from tests.faults.kinds import BY_NAME
@@ -81,7 +84,7 @@ def test_a_download_that_takes_longer_than_the_deadline_is_waited_for(slow_downl
 
 @SIDE_BY_SIDE
 def test_an_operator_killed_while_it_decides_ends_the_same_way(ready, broken_world, bundle):
-    kill = disruptions.when_reported(lambda: disruptions.kill_operator(broken_world))
+    kill = disruptions.OperatorKilledWhileItDecides(broken_world)
     campaign = Campaign(
         kube=broken_world,
         rate=RATE,
@@ -91,15 +94,32 @@ def test_an_operator_killed_while_it_decides_ends_the_same_way(ready, broken_wor
         suspicious=bundle,
         ready=ready,
     )
-    ((_, outcome),) = campaign.run([KILLED])
+    try:
+        ((_, outcome),) = campaign.run([KILLED])
+    finally:
+        kill.close()
+    assert (bool(kill.stopped), bool(kill.killed), kill.noticed) == (True, True, False), outcome.sight
+    now = disruptions.operators(broken_world.list("pods", OPERATOR_NAMESPACE))
+    assert now
+    assert not now & kill.killed
     assert outcome.complaints(grace=OPERATOR_START_SECONDS) == [], (outcome.sight, outcome.load.sentence())
 
 
+@pytest.fixture
+def bystander(ready, broken_world, installation, bundle):  # noqa: ARG001 - after the models that were begun before
+    """A model that is asked all the time and has nothing to do with the others."""
+    with a_namespace(broken_world, installation, "faults-bystander") as namespace:
+        broken_world.apply(model.manifest("catfish", namespace, replicas=REPLICAS, rollout=QUICK))
+        model.proven(broken_world, "catfish", namespace)
+        with Bystander(broken_world, namespace) as beside:
+            yield beside
+
+
 @SIDE_BY_SIDE
-def test_an_api_server_that_is_away_leaves_v1_whole_and_the_update_is_undone_when_it_is_back(
-    ready, broken_world, bundle
+def test_an_api_server_that_is_away_leaves_all_serving_and_the_update_is_undone_when_it_is_back(
+    ready, broken_world, bundle, bystander
 ):
-    away = disruptions.ApiServerAway(AWAY_SECONDS)
+    away = disruptions.ApiServerAway(AWAY_SECONDS, at_the_end=bystander.look)
     campaign = Campaign(
         kube=broken_world,
         rate=RATE,
@@ -113,5 +133,8 @@ def test_an_api_server_that_is_away_leaves_v1_whole_and_the_update_is_undone_whe
         ((_, outcome),) = campaign.run([AWAY])
     finally:
         away.join()
+    bystander.scale_down()
+    assert away.seconds >= AWAY_SECONDS
     complaints = outcome.complaints(grace=AWAY_SECONDS + OPERATOR_START_SECONDS)
     assert complaints == [], (outcome.sight, outcome.load.sentence())
+    bystander.assert_unharmed(seconds=AWAY_SECONDS)
