@@ -4,7 +4,8 @@ import http.client
 import time
 from urllib.parse import urlsplit
 
-from demo.kube import wait_for
+from demo import model, pictures, tools
+from demo.kube import Kube, wait_for
 
 SECONDS = 5.0
 """kube-proxy may take so long to learn of an address; a model that is not Ready takes longer."""
@@ -19,6 +20,13 @@ def answering(address: str) -> str:
     wait_for(f"an answer of {address}", lambda: _answers(address), seconds=SECONDS, every=0.05)
     WAITED.append(time.monotonic() - began)
     return address
+
+
+def assert_serves(kube: Kube, namespace: str, name: str = "catfish") -> None:
+    """The model answers soon, and knows the photograph of a cat."""
+    address = answering(model.url(kube, name, namespace))
+    photograph = (pictures.collect(tools.cache()) / pictures.PHOTOGRAPH).read_bytes()
+    assert model.ask(address, photograph).body["prediction"] == "cat"
 
 
 def _answers(address: str) -> bool:

@@ -37,11 +37,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.failed and kube is not None and "e2e" in item.path.parts:
         names = getattr(item, "funcargs", {})
         folder = BUNDLES / re.sub(r"[^\w.-]+", "-", f"{item.name}-{report.when}")
-        gather(kube, folder, sorted({"default", names.get("namespace", "default"), *_shared(names)}))
+        gather(kube, folder, sorted({"default", *_namespaces(names)}))
         report.sections.append(("bundle", str(folder)))
     return report
 
 
-def _shared(names: dict[str, object]) -> list[str]:
-    found = names.get("shared")
-    return [str(found[0])] if isinstance(found, tuple) else []
+def _namespaces(names: dict[str, object]) -> list[str]:
+    """Those of the test's fixtures."""
+    shared, patients = names.get("shared"), names.get("patients")
+    found = [names.get("namespace"), getattr(patients, "namespace", None)]
+    return [str(name) for name in (*found, *(shared[:1] if isinstance(shared, tuple) else ())) if name]
