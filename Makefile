@@ -75,7 +75,7 @@ test-e2e-namespaced: prerequisites $(VENV)/.installed ## The same with an operat
 	$(BIN)/pytest -m e2e --namespaced $(PYTEST_ARGS)
 
 .PHONY: test-drain
-test-drain: prerequisites $(VENV)/.installed ## kubectl drain under load; gives the local cluster a second node
+test-drain: prerequisites $(VENV)/.installed ## kubectl drain under load, on a local cluster that keeps its second node
 	$(LOCALCLUSTER) up --provider local --nodes 2
 	$(BIN)/pytest tests/faults/test_drain.py $(PYTEST_ARGS)
 

@@ -26,11 +26,15 @@ RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 STORED: pytest.StashKey[Kube] = pytest.StashKey()
 STARTED: pytest.StashKey[datetime] = pytest.StashKey()
 """When this run began with the operator."""
-LAST = tuple(ROOT / "tests" / name for name in ("e2e/test_rights.py", "e2e/test_cluster.py"))
+LAST = tuple(
+    ROOT / "tests" / name for name in ("faults/test_drain.py", "e2e/test_rights.py", "e2e/test_cluster.py")
+)
+"""The test that adds a node, for all others are timed on one; the one that looks back at all before it; those that take
+the cluster down."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The test that looks back at all others comes after them, and those that take the cluster down come last."""
+    """Puts last what must come last, and leaves out what the operator's installation leaves no room for."""
     items.sort(key=lambda item: LAST.index(item.path) + 1 if item.path in LAST else 0)
     if not config.getoption("namespaced"):
         left_out = [item for item in items if item.get_closest_marker("confined")]
