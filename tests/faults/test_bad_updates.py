@@ -3,6 +3,7 @@
 All models that the tests need are opened at once, before the first bad update, for that is mostly waiting.
 """
 
+import base64
 from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
@@ -11,7 +12,7 @@ from demo import model
 from demo.cluster import OPERATOR_NAMESPACE
 from tests.bystander import REPLICAS, Bystander
 from tests.cluster_fixtures import QUICK, a_namespace
-from tests.faults import disruptions, slow
+from tests.faults import disruptions, slow, world
 from tests.faults.campaign import Campaign, Lane, opened
 from tests.faults.kinds import BY_NAME
 
@@ -91,6 +92,15 @@ def outcomes(ready, slow_download, broken_world, bundle):  # noqa: ARG001 - the 
 @pytest.mark.parametrize("name", [kind.name for each in SAMPLE for kind in each.kinds])
 def test_a_bad_update_is_noticed_explained_and_undone_and_harms_nobody(outcomes, name):
     assert_harmless(outcomes[name])
+
+
+@SIDE_BY_SIDE
+@pytest.mark.usefixtures("outcomes")
+def test_the_operator_writes_no_secret_of_a_bad_update_into_its_log(broken_world):
+    log = broken_world.run("logs", "deployment/catfish-operator", "--namespace", OPERATOR_NAMESPACE)
+    assert [each.namespace for each in SAMPLE if each.namespace not in log] == []
+    assert world.SECRET not in log
+    assert base64.b64encode(world.SECRET.encode()).decode() not in log
 
 
 def test_a_download_that_takes_longer_than_the_deadline_is_waited_for(slow_download):
