@@ -60,7 +60,7 @@ format: $(VENV)/.installed ## Format the code and fix what can be fixed by itsel
 
 .PHONY: test-unit
 test-unit: prerequisites $(VENV)/.installed ## The inner loop: no cluster, seconds
-	$(BIN)/pytest -m "not integration and not e2e" $(PYTEST_ARGS)
+	$(BIN)/pytest -m "not integration and not e2e and not process" $(PYTEST_ARGS)
 
 .PHONY: test-integration
 test-integration: prerequisites $(VENV)/.installed ## The operator against a real etcd and kube-apiserver

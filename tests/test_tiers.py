@@ -9,6 +9,7 @@ import pytest
 
 from tools import tiers
 
+pytestmark = pytest.mark.process
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = "[pytest]\nmarkers = integration\n    e2e\naddopts = -ra -p no:hypothesispytest\n"
 TESTS = {
