@@ -60,7 +60,7 @@ format: $(VENV)/.installed ## Format the code and fix what can be fixed by itsel
 
 .PHONY: test-unit
 test-unit: prerequisites $(VENV)/.installed ## The inner loop: no cluster, seconds
-	$(BIN)/pytest -m "not integration and not e2e" $(PYTEST_ARGS)
+	$(BIN)/pytest -m "not integration and not e2e and not process" $(PYTEST_ARGS)
 
 .PHONY: test-integration
 test-integration: prerequisites $(VENV)/.installed ## The operator against a real etcd and kube-apiserver
@@ -75,13 +75,13 @@ test-e2e-namespaced: prerequisites $(VENV)/.installed ## The same with an operat
 	$(BIN)/pytest -m e2e --namespaced $(PYTEST_ARGS)
 
 .PHONY: test-drain
-test-drain: prerequisites $(VENV)/.installed ## kubectl drain under load; gives the local cluster a second node
+test-drain: prerequisites $(VENV)/.installed ## kubectl drain under load, on a local cluster that keeps its second node
 	$(LOCALCLUSTER) up --provider local --nodes 2
 	$(BIN)/pytest tests/faults/test_drain.py $(PYTEST_ARGS)
 
 .PHONY: test
 test: prerequisites $(VENV)/.installed ## All tests that this machine can run; installs what they need
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/python -m tools.tiers $(PYTEST_ARGS)
 
 .PHONY: mutants
 mutants: $(VENV)/.installed ## Bugs put into a copy of the operator, one by one: which test notices each

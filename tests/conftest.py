@@ -1,6 +1,8 @@
-"""The options of all tests: golden files written anew, and the operator confined to one namespace."""
+"""The options of all tests, and the fixtures of those on the cluster, which lie in two folders."""
 
 import pytest
+
+pytest_plugins = ["tests.cluster_fixtures"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,25 +1,38 @@
-"""A horizontal autoscaler that sees how busy the pods are. Needs metrics-server, which is not always there."""
+"""A horizontal autoscaler that sees how busy the pods are."""
+
+import sys
 
 import pytest
 
-from demo import model
+from demo import model, tools
 from demo.kube import KubectlFailed, wait_for
 from demo.load import Load
+from demo.report import Report
+from tests.asking import answering
 
 pytestmark = pytest.mark.e2e
 RATE = 60.0
+METRICS = "/apis/metrics.k8s.io/v1beta1/nodes"
 SPEC = {
     "autoscaling": {"minReplicas": 1, "maxReplicas": 3, "targetCPUUtilizationPercentage": 40},
     "resources": {"requests": {"cpu": "200m", "memory": "400Mi"}},
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def metrics(kube):
+    """metrics-server, which is added to the cluster where nobody has done so yet, and stays."""
+
+    def answers():
+        return bool(kube.run("get", "--raw", METRICS, timeout=10))
+
     try:
-        kube.run("get", "--raw", "/apis/metrics.k8s.io/v1beta1/nodes")
+        answers()
     except KubectlFailed:
-        pytest.skip("metrics-server is not there: `python3 -m localcluster add metrics-server`")
+        report = Report(stream=sys.__stdout__ or sys.stdout)
+        with report.step("metrics-server"):
+            tools.localcluster("add", "metrics-server", name="metrics-server").wait(report)
+    wait_for("the metrics API", answers, seconds=90, every=1)
 
 
 @pytest.mark.usefixtures("metrics")
@@ -38,15 +51,7 @@ def test_a_busy_model_gets_more_pods_and_loses_no_request(kube, namespace):
     del manifest["spec"]["replicas"]
     kube.apply(manifest)
     model.settled(kube, "catfish", namespace)
-    address = model.url(kube, "catfish", namespace)
-
-    def answers():
-        try:
-            return model.ask(address, path="/").status == 200
-        except OSError:
-            return False
-
-    wait_for("an answer", answers, seconds=30)
+    address = answering(model.url(kube, "catfish", namespace))
     with Load(address, model.samples(), rate=RATE) as load:
         wait_for(
             "a second pod",

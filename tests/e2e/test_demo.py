@@ -2,18 +2,19 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+
+from tests.readme import ROOT, sections
 
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.cluster_wide(reason="the demo installs the operator for the whole cluster"),
 ]
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_demo_runs_to_its_end_and_the_curl_line_that_it_prints_works(kube):
+    assert sections()["Try it"] == ["make demo"]  # which is what follows
     there_before = kube.get("cfm", "catfish") is not None
     command = [sys.executable, "-m", "demo", "--provider", "local"]
     try:

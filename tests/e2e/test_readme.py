@@ -25,11 +25,15 @@ def test_a_model_serves_after_the_commands_of_the_readme(kube):
                 env=environment,
                 capture_output=True,
                 text=True,
+                timeout=120,
                 check=False,
             )
             assert done.returncode == 0, f"{command}: {done.stderr}"
         assert "catfish" in done.stdout
         assert model.settled(kube, "catfish")["status"]["readyReplicas"] == 2
+        columns = kube.run("get", "cfm", "catfish").split("\n")
+        assert columns[0].split()[:3] == ["NAME", "READY", "UP-TO-DATE"]
+        assert columns[1].split()[:3] == ["catfish", "True", "True"]
     finally:
         if not there_before:
             kube.run("delete", "cfm", "catfish")

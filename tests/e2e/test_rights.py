@@ -7,8 +7,8 @@ which lives through cases that no test here does.
 import pytest
 
 from localcluster import cluster
+from tests.cluster_fixtures import STARTED
 from tests.e2e.audit import AuditOfRun
-from tests.e2e.conftest import STARTED
 from tests.integration.operator_process import wait_for
 from tests.integration.rights import granted, used
 

@@ -1,12 +1,12 @@
-"""Weights from real stores over HTTP and S3, and all that can be wrong with them."""
+"""Weights from a real S3 store, and what becomes of a model whose store refuses or has nothing."""
 
 import base64
-import re
 
 import pytest
 
-from demo import model, pictures, tools, weights
+from demo import model, weights
 from demo.kube import wait_for
+from tests.asking import assert_serves
 
 pytestmark = pytest.mark.e2e
 S3 = {"url": "s3://models/catfish-v1.pt", "endpoint": f"{weights.CLUSTER_STORE}:9000"}
@@ -36,19 +36,6 @@ def stalled(kube, namespace, reason):
     return wait_for(f"Stalled with {reason}", look, seconds=FAILURE_SECONDS)
 
 
-def assert_serves(kube, namespace):
-    address = model.url(kube, "catfish", namespace)
-    photograph = (pictures.collect(tools.cache()) / pictures.PHOTOGRAPH).read_bytes()
-
-    def answer():
-        try:
-            return model.ask(address, photograph)
-        except OSError:
-            return None
-
-    assert wait_for("an answer", answer, seconds=30).body["prediction"] == "cat"
-
-
 def test_weights_from_s3_with_the_right_keys_serve(kube, namespace, applied):
     secret(kube, namespace)
     applied(weights=S3 | {"credentialsSecretRef": {"name": "s3"}, "sha256": weights.sha256("v1")})
@@ -64,58 +51,6 @@ def test_weights_from_s3_with_wrong_keys_are_forbidden_and_the_right_ones_heal(k
     secret(kube, namespace)  # the container reads it when it starts again
     kube.run("delete", "pods", "--all", "--namespace", namespace, "--wait=false")
     model.settled(kube, "catfish", namespace)
-    assert_serves(kube, namespace)
-
-
-def wrong_shapes() -> bytes:
-    """Weights of a model with three classes: the keys are right, the shapes of the head are not."""
-    import io
-
-    import torch
-    from torchvision.models import resnet18
-
-    stored = io.BytesIO()
-    torch.save(resnet18(num_classes=3).state_dict(), stored)
-    return stored.getvalue()
-
-
-def wrong_keys() -> bytes:
-    import io
-
-    import torch
-
-    stored = io.BytesIO()
-    torch.save({"layer.weight": torch.zeros(2, 2), "layer.bias": torch.zeros(2)}, stored)
-    return stored.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        pytest.param({"url": f"{weights.CLUSTER_STORE}/models/no-such.pt"}, "WeightsNotFound", id="404"),
-        pytest.param({"sha256": "0" * 64}, "ChecksumMismatch", id="another digest"),
-        pytest.param(("three.pt", wrong_shapes), "ArchitectureMismatch", id="other shapes"),
-        pytest.param(("keys.pt", wrong_keys), "ArchitectureMismatch", id="other keys"),
-        pytest.param(
-            ("page.pt", lambda: b"<!doctype html><html><body>Sign in</body></html>"),
-            "UnsupportedFormat",
-            id="a page",
-        ),
-    ],
-)
-def test_bad_weights_never_serve_and_say_why_and_a_right_spec_heals(kube, namespace, change, reason):
-    good = {"url": f"{weights.CLUSTER_STORE}/models/catfish-v1.pt"}
-    if isinstance(change, tuple):
-        name, make = change
-        change = {"url": weights.put(f"models/{name}", make())}
-    kube.apply(model.manifest("catfish", namespace, weights=good | change))
-    status = stalled(kube, namespace, reason)["status"]
-    assert "spec.weights" in status["message"] or "spec.model" in status["message"]
-    assert "\n" not in status["message"]
-    assert not re.search(r"Traceback|File \"", status["message"])
-    kube.apply(model.manifest("catfish", namespace, weights=good))
-    settled = model.settled(kube, "catfish", namespace)
-    assert model.condition(settled, "Stalled")["status"] == "False"
     assert_serves(kube, namespace)
 
 

@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from demo.kube import Kube, wait_for
@@ -14,6 +14,7 @@ from tests.faults.outcome import Outcome
 from tests.integration.operator_process import Api
 
 SYSTEMS = {"catfish": systems.Catfish, "plain": systems.Plain}
+Opened = tuple[systems.System, str]
 KINDS_A_LANE = 7
 """Before the first one v1 has to be proven, which takes as long as a kind does."""
 
@@ -52,6 +53,13 @@ def lanes(kinds: Sequence[Kind], *, system: str, replicas: int, least: int = 1) 
     ]
 
 
+def opened(kube: Kube, lane: Lane) -> Opened:
+    """The lane's v1, proven, and its address."""
+    times = {} if lane.defaults else systems.SHORT
+    system = SYSTEMS[lane.system](kube, Api(kube.kubeconfig), lane.namespace, lane.replicas, times=times)
+    return system, system.open()
+
+
 @dataclass(kw_only=True)
 class Campaign:
     """Runs lanes.
@@ -65,6 +73,7 @@ class Campaign:
         together: all lanes wait for each other before their first change.
         grace: see `Outcome.complaints`.
         suspicious: called with the namespace of a lane that failed or has something to complain of, before it goes.
+        ready: the lanes that somebody is opening already, by their namespaces.
     """
 
     kube: Kube
@@ -75,6 +84,7 @@ class Campaign:
     together: bool = False
     grace: float = 0.0
     suspicious: Callable[[str], None] = lambda _: None
+    ready: Mapping[str, Future[Opened]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, wanted: Iterable[Lane]) -> list[tuple[Lane, Outcome]]:
@@ -87,11 +97,10 @@ class Campaign:
 
     def _lane(self, lane: Lane, gate: threading.Barrier | None) -> list[tuple[Lane, Outcome]]:
         api = Api(self.kube.kubeconfig)
-        times = {} if lane.defaults else systems.SHORT
-        system = SYSTEMS[lane.system](self.kube, api, lane.namespace, lane.replicas, times=times)
         found = []
         try:
-            address = system.open()
+            opening = self.ready.get(lane.namespace)
+            system, address = opening.result() if opening else opened(self.kube, lane)
             if gate is not None:
                 gate.wait(600)
             for number, kind in enumerate(lane.kinds):

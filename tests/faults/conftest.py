@@ -1,4 +1,4 @@
-"""The cluster of the e2e tests, with what bad updates need; what one leaves when it fails lies in build/faults/."""
+"""What the tests of faults share on the cluster; what one leaves when it fails lies in build/faults/."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,10 +7,10 @@ import pytest
 
 from demo.kube import Kube
 from demo.report import Report
-from tests.e2e.conftest import ROOT, applied, gather, installation, kube, namespace
+from tests.cluster_fixtures import ROOT
 from tests.faults import world
+from tests.gathering import gather
 
-__all__ = ["applied", "installation", "kube", "namespace"]
 BUNDLES = ROOT / "build" / "faults"
 
 

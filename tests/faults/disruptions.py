@@ -2,29 +2,83 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from demo.cluster import OPERATOR_NAMESPACE
-from demo.kube import Kube
+from demo.kube import Json, Kube
 from localcluster import cluster
 from localcluster.errors import LocalClusterError
 from tests.faults.attempt import Disturb, Moment
 
 
-def kill_operator(kube: Kube) -> None:
-    """SIGKILL; its pod is removed too, for a kubelet would wait longer before each further start."""
+def kill_operator(kube: Kube) -> frozenset[str]:
+    """SIGKILL; its pod is removed too, for a kubelet would wait longer before each further start.
+
+    Returns:
+        The UIDs of the pods that are gone by it.
+    """
+    pods = kube.list("pods", OPERATOR_NAMESPACE)
+    _signal(pods, "SIGKILL")
+    names = [pod["metadata"]["name"] for pod in pods]
+    if names:
+        inside = ("--namespace", OPERATOR_NAMESPACE)
+        kube.run("delete", "pod", *names, *inside, "--grace-period=0", "--force", "--wait=false")
+    return operators(pods)
+
+
+def operators(pods: Sequence[Json]) -> frozenset[str]:
+    """The UIDs of these pods."""
+    return frozenset(pod["metadata"]["uid"] for pod in pods)
+
+
+def _signal(pods: Sequence[Json], number: str) -> int:
+    """Sends a signal to the containers of the pods; returns how many there were to get it."""
     here = cluster.current()
-    for pod in kube.list("pods", OPERATOR_NAMESPACE):
+    sent = 0
+    for pod in pods:
         for container in pod["status"].get("containerStatuses", []):
             identity = container.get("containerID", "").partition("://")[2]
             for node in here.nodes if here and identity else ():
                 try:
-                    node.ctr("tasks", "kill", "--signal", "SIGKILL", identity)
+                    node.ctr("tasks", "kill", "--signal", number, identity)
+                    sent += 1
                 except LocalClusterError:  # it runs on another node, or ends just now
                     continue
-        name = pod["metadata"]["name"]
-        inside = ("--namespace", OPERATOR_NAMESPACE)
-        kube.run("delete", "pod", name, *inside, "--grace-period=0", "--force", "--wait=false")
+    return sent
+
+
+class OperatorKilledWhileItDecides:
+    """Kills the operator when it has a bad pod before its eyes and has not decided anything.
+
+    A look comes every 0.4 s and the operator decides within milliseconds, so it is stopped (SIGSTOP) as soon as a
+    pod of v2 is there, and killed (SIGKILL) once that one has shown what it is.
+
+    Attributes:
+        stopped: containers that were.
+        killed: the UIDs of the pods that were; empty: it has not come to that.
+        noticed: whether a failure was in the status when they were killed.
+    """
+
+    def __init__(self, kube: Kube) -> None:
+        self._kube = kube
+        self.stopped = 0
+        self.killed: frozenset[str] = frozenset()
+        self.noticed = False
+
+    def __call__(self, moment: Moment) -> None:
+        """Called at each look."""
+        seen = moment.sight
+        if seen.begun is not None and not self.stopped:
+            self.stopped = _signal(self._kube.list("pods", OPERATOR_NAMESPACE), "SIGSTOP")
+        elif seen.reported is not None and not self.killed:
+            self.noticed = seen.noticed is not None
+            self.killed = kill_operator(self._kube)
+
+    def close(self) -> None:
+        """Leaves no operator stopped, whatever came between."""
+        if self.stopped and not self.killed:
+            kill_operator(self._kube)
 
 
 def when_reported(act: Callable[[], None]) -> Disturb:
@@ -43,31 +97,40 @@ class ApiServerAway:
     """Stops the local cluster's API server once, as soon as a pod of a bad v2 is there, for so long.
 
     Shared by all that are tried at the same time: there is one API server.
+
+    Attributes:
+        seconds: that it was away; 0 as long as it was not.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, seconds: float, *, at_the_end: Callable[[], None] = lambda: None) -> None:
+        """Takes the seconds, and what is called while it is still away."""
+        self._wanted, self._at_the_end = seconds, at_the_end
+        self.seconds = 0.0
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._pool = ThreadPoolExecutor(1)
+        self._away: Future[None] | None = None
 
     def __call__(self, moment: Moment) -> None:
         """Called at each look."""
         with self._lock:
-            if self._thread is None and moment.sight.begun is not None:
-                self._thread = threading.Thread(target=self._be_away)
-                self._thread.start()
+            if self._away is None and moment.sight.begun is not None:
+                self._away = self._pool.submit(self._be_away)
 
     def join(self) -> None:
-        """Waits until it is back."""
-        if self._thread is not None:
-            self._thread.join()
+        """Waits until it is back; raises what went wrong meanwhile."""
+        self._pool.shutdown()
+        if self._away is not None:
+            self._away.result()
 
     def _be_away(self) -> None:
         here = cluster.current()
         if here is None:
             raise RuntimeError("only the local cluster's API server can be stopped")
         here.plane.stop_apiserver()
+        began = time.monotonic()
         try:
-            time.sleep(self._seconds)
+            time.sleep(self._wanted)
+            self._at_the_end()
         finally:
+            self.seconds = time.monotonic() - began
             here.plane.start_apiserver()

@@ -15,6 +15,7 @@ from torchvision.models import resnet18
 
 from localcluster.ports import free_ports
 
+pytestmark = pytest.mark.process
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("image") / "faulty.py"
 

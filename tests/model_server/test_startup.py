@@ -16,6 +16,7 @@ from torchvision import models
 
 from catfish_server import errors, startup
 
+pytestmark = pytest.mark.process
 SECONDS = 60
 
 

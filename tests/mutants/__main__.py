@@ -18,7 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PACKAGE = Path("operator/catfish_operator")
-COPIED = ("operator", "model_server", "crds", "docs", "manifests", "tests", "pyproject.toml")
+COPIED = ("operator", "model_server", "crds", "docs", "manifests", "demo", "tests", "pyproject.toml")
 PYTEST = ("-m", "pytest", "tests/operator", "-x", "-q", "-p", "no:cacheprovider", "--no-header")
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.process
 SERVING = Path(__file__).with_name("serving.py")
 ROOT = Path(__file__).parents[3]
 

@@ -1,0 +1,109 @@
+"""What disturbs the bad updates does so in the right order, and leaves the cluster whole when something goes wrong."""
+
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from tests.faults import disruptions
+from tests.faults.attempt import Moment
+from tests.faults.sight import Sight
+
+POD = {"metadata": {"name": "operator", "uid": "1"}, "status": {}}
+
+
+def moment(**seen):
+    return Moment(at=0.0, sight=Sight(v1="aaa", replicas=1, **seen))
+
+
+class Cluster:
+    """Writes down what is asked of it: the local cluster's control plane, and its kubectl."""
+
+    def __init__(self):
+        self.done = []
+        self.plane = self
+        self.nodes = ()
+
+    def stop_apiserver(self):
+        self.done.append("stopped")
+
+    def start_apiserver(self):
+        self.done.append("started")
+
+    def list(self, *_):
+        return [POD]
+
+    def run(self, *words):
+        self.done.append(words[0])
+
+
+@pytest.fixture
+def here(monkeypatch):
+    made = Cluster()
+    monkeypatch.setattr(disruptions, "cluster", SimpleNamespace(current=lambda: made))
+
+    def signal(pods, number):
+        made.done.append(number)
+        return len(pods)
+
+    monkeypatch.setattr(disruptions, "_signal", signal)
+    return made
+
+
+def test_the_operator_is_stopped_when_the_bad_pod_comes_and_killed_when_that_has_shown_itself(here):
+    kill = disruptions.OperatorKilledWhileItDecides(here)
+    kill(moment())
+    assert (here.done, kill.stopped) == ([], 0)
+    for _ in range(2):
+        kill(moment(begun=1.0))
+    assert (here.done, kill.killed) == (["SIGSTOP"], frozenset())
+    for _ in range(2):
+        kill(moment(begun=1.0, reported=3.0))
+    kill.close()
+    assert here.done == ["SIGSTOP", "SIGKILL", "delete"]
+    assert (kill.killed, kill.noticed) == ({"1"}, False)
+
+
+def test_a_failure_that_was_noticed_before_is_told(here):
+    kill = disruptions.OperatorKilledWhileItDecides(here)
+    kill(moment(begun=1.0))
+    kill(moment(begun=1.0, reported=3.0, noticed=3.0))
+    assert kill.noticed
+
+
+def test_an_operator_that_was_stopped_is_not_left_so(here):
+    kill = disruptions.OperatorKilledWhileItDecides(here)
+    kill(moment(begun=1.0))
+    kill.close()
+    assert here.done == ["SIGSTOP", "SIGKILL", "delete"]
+    assert kill.killed == frozenset()
+
+
+def test_the_api_server_goes_once_and_for_as_long_as_was_asked(here):
+    looked = threading.Event()
+    away = disruptions.ApiServerAway(0.1, at_the_end=looked.set)
+    away(moment())
+    assert here.done == []
+    for _ in range(2):
+        away(moment(begun=1.0))
+    away.join()
+    assert here.done == ["stopped", "started"]
+    assert looked.is_set()
+    assert away.seconds >= 0.1
+
+
+def test_an_api_server_that_never_went_was_away_for_no_time(here):
+    away = disruptions.ApiServerAway(0.1)
+    away.join()
+    assert (away.seconds, here.done) == (0.0, [])
+
+
+def test_what_goes_wrong_meanwhile_brings_the_api_server_back_and_is_raised(here):
+    def look():
+        raise AssertionError("a request failed")
+
+    away = disruptions.ApiServerAway(0.0, at_the_end=look)
+    away(moment(begun=1.0))
+    with pytest.raises(AssertionError, match="a request failed"):
+        away.join()
+    assert here.done == ["stopped", "started"]
