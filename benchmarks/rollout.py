@@ -2,7 +2,7 @@
 
 For each kind a model serves v1 while a client asks it all the time; then its spec changes to a v2 that is bad.
 Measured is what the client saw, what the status said, and when v1 alone was there again. The demo's cluster must
-run (`make demo`). Prints a table and writes build/bench/rollout.json.
+run (`make demo`). Prints a table and writes build/bench/rollout.json and rollout.md.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks import rollout_page
 from demo import cluster
 from demo.kube import ROOT, Json, Kube
 from demo.report import Report
@@ -193,9 +194,10 @@ def _settings(options: Options) -> str:
 
 def _write(rows: Sequence[Json], options: Options) -> None:
     TARGET.parent.mkdir(parents=True, exist_ok=True)
+    TARGET.with_suffix(".md").write_text(f"{_settings(options)}\n\n{rollout_page.page(rows)}")
     settings = {"settings": _settings(options), "options": vars(options), "rows": list(rows)}
     TARGET.write_text(json.dumps(settings, indent=2, default=str))
-    print(f"\nwritten to {TARGET}")
+    print(f"\nwritten to {TARGET}, and as a table of Markdown beside it")
 
 
 if __name__ == "__main__":
