@@ -42,9 +42,7 @@ def running() -> Kube | None:
 
 def up(report: Report, provider: str) -> Kube:
     """Cluster and images, made where they are missing; images are built while the cluster compiles."""
-    if (
-        provider in {"auto", "local"} and os.geteuid() == 0
-    ):  # the build of the images needs some of it at once
+    if os.geteuid() == 0:  # the build of the images needs some of it at once
         tools.localcluster("prerequisites", name="prerequisites").wait(report)
     building = tools.start("sh", "-c", _build_command(), name="build-images")
     try:
