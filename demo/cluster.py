@@ -32,7 +32,7 @@ def running() -> Kube | None:
     path = tools.answer("kubeconfig")
     if not path or not Path(path).exists():
         return None
-    kube = Kube(kubectl=find_kubectl(tools.cache()), kubeconfig=Path(path))
+    kube = Kube(kubectl=find_kubectl(), kubeconfig=Path(path))
     try:
         kube.run("get", "--raw", "/readyz", timeout=10)
     except KubectlFailed:

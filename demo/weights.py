@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from demo import pictures, tools
-from demo.kube import ROOT, Json, Kube, KubectlFailed, wait_for
+from demo.kube import ROOT, Json, Kube, KubectlFailed, typed, wait_for
 from demo.report import DemoFailure, Report
 
 HOST_STORE = "http://198.18.0.1:8000"  # as this machine reaches it
@@ -89,7 +89,7 @@ def _train(report: Report, kube: Kube) -> None:
                 return
             if status.get("failed") or time.monotonic() > deadline:
                 why = lines[-1] if lines else "its pod wrote nothing"
-                look = f"python3 -m localcluster kubectl -- --namespace {NAMESPACE} describe pods"
+                look = typed(f"--namespace {NAMESPACE} describe pods")
                 raise DemoFailure(f"The training in the cluster did not succeed: {why}.", look=look)
             time.sleep(1)
     finally:
