@@ -9,6 +9,8 @@ DNS = "198.18.128.10"
 NETNS = "catfish"
 STORE_HTTP_PORT = 8000
 STORE_S3_PORT = 9000
+STORE_S3_BEHIND = "127.198.18.1:9000"
+"""Where versitygw itself listens: an address of loopback, which no packet from outside reaches."""
 
 
 def node(index: int) -> str:
