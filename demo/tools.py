@@ -13,6 +13,8 @@ from demo.report import DemoFailure, Report
 
 TELL_FIRST, TELL_EVERY = 5.0, 30.0
 """Seconds until a command that says nothing is told of, and from then on."""
+STOP_SECONDS = 30.0
+"""What a command that is told to stop has to put things back."""
 
 
 def cache() -> Path:
@@ -58,7 +60,11 @@ class Running:
         """End it, if it still runs."""
         if self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(30)
+            try:
+                self.process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
 
     def _last_line(self) -> str:
         lines = [

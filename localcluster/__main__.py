@@ -2,8 +2,10 @@
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from localcluster import build, cluster, prerequisites, providers
 from localcluster.errors import LocalClusterError
@@ -15,12 +17,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
-        return command(options)
+        with _ended_in_order():
+            return command(options)
     except LocalClusterError as error:
         print(f"localcluster: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("localcluster: interrupted; run the same command again, or `down`", file=sys.stderr)
     return 1
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """SIGTERM is an exception inside: what was begun is put back on the way out, as by Ctrl-C."""
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _up(options: argparse.Namespace) -> int:

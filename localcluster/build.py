@@ -172,8 +172,7 @@ def once(folder: Path, make: Callable[[Path], None]) -> Path:
     """Returns the folder, filled by `make` unless it is there. Two commands at once do the work once."""
     if folder.is_dir():
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_name(f".{folder.name}.lock")):
+    with locked(folder.with_name(f".{folder.name}.lock")):
         if not folder.is_dir():
             part = folder.with_name(f".{folder.name}.part")
             shutil.rmtree(part, ignore_errors=True)  # of a build that was killed
@@ -187,7 +186,9 @@ def once(folder: Path, make: Callable[[Path], None]) -> Path:
 
 
 @contextmanager
-def _locked(file: Path) -> Iterator[None]:
+def locked(file: Path) -> Iterator[None]:
+    """Holds the lock of this name; whoever comes second waits."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -11,7 +11,6 @@ Both commands may be given at any time, in any state: `up` starts what is missin
 there.
 """
 
-import fcntl
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -140,6 +139,7 @@ def down(*, purge: bool = False, progress: Progress | None = None) -> None:
     """
     report = progress or Progress()
     preflight.require_root()
+    prerequisites.tidy()
     with _locked():
         cluster = current()
         if cluster is not None:
@@ -252,9 +252,7 @@ def _note(cluster: Cluster) -> None:
 @contextmanager
 def _locked() -> Iterator[None]:
     """Lets one `up` or `down` work at a time; the second waits."""
-    folder().mkdir(parents=True, exist_ok=True)
-    with folder().with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with build.locked(folder().with_suffix(".lock")):
         folder().mkdir(parents=True, exist_ok=True)
         yield
 
