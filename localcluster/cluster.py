@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from localcluster import addresses, build, cgroups, host, network, pauseimage, preflight, prerequisites
+from localcluster import addresses, build, host, network, pauseimage, preflight, prerequisites, strays
 from localcluster.addons import Addons, Programs
 from localcluster.controlplane import ControlPlane
 from localcluster.errors import LocalClusterError
@@ -146,7 +146,7 @@ def down(*, purge: bool = False, progress: Progress | None = None) -> None:
             with report.step("stop pods and daemons"):
                 _stop(cluster)
         with report.step("remove what is left"):
-            _sweep(folder(), purge=purge)
+            strays.sweep(folder(), purge=purge)
 
 
 def await_ready(cluster: Cluster, *, seconds: float = 60) -> dict[str, str]:
@@ -169,7 +169,7 @@ def await_ready(cluster: Cluster, *, seconds: float = 60) -> dict[str, str]:
 
 def _bring_up(cluster: Cluster, *, pause: Path, report: Progress) -> None:
     with report.step("network"):
-        _stop_strays(cluster)
+        strays.stop(cluster.nodes, [daemon for _, daemon in cluster.daemons()])
         network.create(cluster.places)
     with report.step("control plane"):
         cluster.plane.start()
@@ -192,25 +192,6 @@ def _bring_up(cluster: Cluster, *, pause: Path, report: Progress) -> None:
             node.start_proxy(plane.kubeconfig_for("system:kube-proxy"))
 
 
-def _stop_strays(cluster: Cluster) -> None:
-    """Stops daemons of an older build, and those whose network namespace was deleted under them.
-
-    The latter live on, in a namespace without a name that nobody else can reach.
-    """
-    named = network.namespaces()
-    for _, daemon in cluster.daemons():
-        pid = daemon.pid
-        if pid is None:
-            continue
-        lost = daemon.netns is not None and (
-            daemon.netns not in named
-            or pid not in host.processes_in([network.NETNS_DIRECTORY / daemon.netns])
-        )
-        program = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
-        if lost or (daemon.argv[0].startswith("/") and program != daemon.argv[0]):
-            daemon.stop()
-
-
 def _stop(cluster: Cluster) -> None:
     """Ends the pods and all processes. What this cannot end, the sweep that follows does."""
     for node in cluster.nodes:
@@ -221,25 +202,6 @@ def _stop(cluster: Cluster) -> None:
     for daemon in reversed(cluster.plane.daemons()):
         with suppress(LocalClusterError):
             daemon.kill()  # its data goes too: nothing is gained by a farewell
-
-
-def _sweep(state: Path, *, purge: bool) -> None:
-    """Removes by looking, not by remembering: namespaces, cgroups, mounts and open files tell."""
-    host.kill(lambda: host.processes_in(network.NETNS_DIRECTORY / netns for netns in network.namespaces()))
-    host.kill(lambda: host.processes_with_files_in(state, programs=("nginx", "versitygw")))
-    for name in {group.name for group in cgroups.existing(network.NODE_PREFIX)}:
-        cgroups.kill(name)
-        cgroups.remove(name)
-    for node in (state / "nodes").glob("*"):
-        host.remove_shim_sockets(node / "containerd")
-    host.unmount_below(state)
-    network.remove()
-    host.restore(state / "host.json", ours=state)
-    for path in sorted(state.glob("*")):
-        if path.name != "images" or purge:
-            host.remove_folder(path) if path.is_dir() else path.unlink()
-    if purge and state.exists():
-        state.rmdir()
 
 
 def _note(cluster: Cluster) -> None:

@@ -1,8 +1,6 @@
 import json
 import os
 import shutil
-import subprocess
-import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -17,13 +15,6 @@ cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0
 cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0
 """
 READY = {"type": "Ready", "status": "True"}
-
-
-def within(seconds, condition):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -97,25 +88,6 @@ def test_the_first_note_about_the_host_is_the_one_that_counts(machine, tmp_path)
     (machine / "panic").write_text("10\n")
     host.remember(note)
     assert json.loads(note.read_text())["sysctls"] == {"panic": "0\n"}
-
-
-def test_processes_are_found_by_the_files_that_they_have_open(tmp_path):
-    program = tmp_path / "bin" / "nginx"
-    program.parent.mkdir()
-    shutil.copy("/bin/sleep", program)
-    log = tmp_path / "state" / "log"
-    log.parent.mkdir()
-    with log.open("w") as output, subprocess.Popen([program, "60"], stdout=output) as process:
-
-        def found():
-            return host.processes_with_files_in(log.parent, programs=["nginx"])
-
-        within(5, lambda: found() == {process.pid})
-        assert host.processes_with_files_in(log.parent, programs=["other"]) == set()
-        assert host.processes_with_files_in(tmp_path / "bin", programs=["nginx"]) == set()
-        host.kill(lambda: {process.pid} if process.poll() is None else set())
-        assert process.returncode == -9
-        assert found() == set()
 
 
 def test_a_folder_below_which_something_is_mounted_is_not_removed():
