@@ -58,8 +58,9 @@ def _add(options: argparse.Namespace) -> int:
 
 
 def _down(options: argparse.Namespace) -> int:
-    providers.remembered().down(purge=options.purge, progress=Progress())
-    providers.forget()
+    for name, provider in providers.used().items():
+        provider.down(purge=options.purge, progress=Progress())
+        providers.forget(name)
     return 0
 
 

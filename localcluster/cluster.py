@@ -28,6 +28,8 @@ from localcluster.nodeconfig import PAUSE_IMAGE
 from localcluster.processes import Daemon
 from localcluster.progress import Progress
 
+_HOST = "host.json"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
@@ -100,6 +102,11 @@ def current() -> Cluster | None:
         return None
 
 
+def begun() -> bool:
+    """Whether an `up`, be it one that failed, has changed something that `down` would put back."""
+    return (folder() / _HOST).exists()
+
+
 def up(*, size: int = 1, metrics: bool = False, progress: Progress | None = None) -> Cluster:
     """Brings the cluster up, or repairs it; returns when all nodes are Ready.
 
@@ -124,7 +131,7 @@ def up(*, size: int = 1, metrics: bool = False, progress: Progress | None = None
             programs = Programs.built(report.say, metrics=metrics or had)
         size = max(size, before.size if before else 1)
         cluster = Cluster(folder=folder(), kube=kube, programs=programs, size=size)
-        host.remember(cluster.folder / "host.json")
+        host.remember(cluster.folder / _HOST)
         _note(cluster)
         _bring_up(cluster, pause=pause, report=report)
     return cluster

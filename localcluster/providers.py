@@ -140,21 +140,40 @@ def chosen(name: str) -> tuple[Provider, str]:
 
 
 def remember(name: str, provider: Provider) -> None:
-    """Notes which provider the later commands mean."""
-    note = _note()
-    note.parent.mkdir(parents=True, exist_ok=True)
-    note.write_text({Local: "local", Kind: "kind", Current: "current"}.get(type(provider), name))
+    """Notes which provider the later commands mean; those before it stay noted, for `down`."""
+    kind = {Local: "local", Kind: "kind", Current: "current"}.get(type(provider), name)
+    _write([*(other for other in _noted() if other != kind), kind])
 
 
 def remembered() -> Provider:
     """The provider of the last `up`; local if there was none."""
-    note = _note()
-    return chosen(note.read_text().strip() if note.exists() else "local")[0]
+    return chosen((_noted() or ["local"])[-1])[0]
 
 
-def forget() -> None:
-    """Removes the note of the last `up`."""
-    _note().unlink(missing_ok=True)
+def used() -> dict[str, Provider]:
+    """What was brought up and not taken down since, by name, the latest first; local if there was none."""
+    names = _noted()
+    if "local" not in names and (not names or cluster.begun()):  # an `up` that failed is noted by nobody
+        names.insert(0, "local")
+    return {name: chosen(name)[0] for name in reversed(names)}
+
+
+def forget(name: str) -> None:
+    """Removes a provider from the note."""
+    _write([other for other in _noted() if other != name])
+
+
+def _noted() -> list[str]:
+    """The names in the order of their last `up`."""
+    return _note().read_text().split() if _note().exists() else []
+
+
+def _write(names: Sequence[str]) -> None:
+    if not names:
+        _note().unlink(missing_ok=True)
+        return
+    _note().parent.mkdir(parents=True, exist_ok=True)
+    _note().write_text("\n".join(names))
 
 
 def _note() -> Path:

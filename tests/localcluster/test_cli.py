@@ -111,8 +111,45 @@ def test_later_commands_mean_the_provider_of_the_last_up(name):
     assert isinstance(providers.remembered(), providers.Local)
     providers.remember(name, providers.chosen(name)[0])
     assert isinstance(providers.remembered(), type(providers.chosen(name)[0]))
-    providers.forget()
+    providers.forget(name)
     assert isinstance(providers.remembered(), providers.Local)
+
+
+@pytest.fixture
+def taken_down(monkeypatch):
+    """The kinds of clusters that were taken down."""
+    kinds = []
+    for kind in (providers.Local, providers.Kind, providers.Current):
+        monkeypatch.setattr(kind, "down", lambda self, **_: kinds.append(type(self).__name__))
+    return kinds
+
+
+def test_down_takes_all_down_that_was_brought_up_the_latest_first(taken_down):
+    for name in ("local", "kind", "local", "current"):
+        providers.remember(name, providers.chosen(name)[0])
+    assert cli.main(["down"]) == 0
+    assert cli.main(["down"]) == 0
+    assert taken_down == ["Current", "Local", "Kind", "Local"]
+
+
+def test_a_cluster_that_cannot_be_taken_down_is_not_forgotten(taken_down, monkeypatch):
+    def fail(*_, **__):
+        raise LocalClusterError("no Docker daemon answers")
+
+    for name in ("kind", "local"):
+        providers.remember(name, providers.chosen(name)[0])
+    monkeypatch.setattr(providers.Kind, "down", fail)
+    assert cli.main(["down"]) == 1
+    assert taken_down == ["Local"]
+    assert isinstance(providers.remembered(), providers.Kind)
+
+
+def test_down_takes_also_a_local_cluster_down_that_never_came_up(taken_down):
+    providers.remember("current", providers.Current())
+    cluster.folder().mkdir(parents=True)
+    cluster.host.remember(cluster.folder() / "host.json")
+    assert cli.main(["down"]) == 0
+    assert taken_down == ["Current", "Local"]
 
 
 def test_the_current_cluster_is_never_taken_down():
