@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from localcluster import build, cluster
+from localcluster import build, cluster, engine
 from localcluster.commands import run
 from localcluster.errors import LocalClusterError
 from localcluster.progress import Progress
@@ -131,9 +131,10 @@ class Current:
 def chosen(name: str) -> tuple[Provider, str]:
     """Returns the provider of this name, and a line that says which it is and why."""
     if name == "auto":
-        if shutil.which("kind") and _docker_answers():
+        docker = engine.docker_answers()
+        if docker and shutil.which("kind"):
             return Kind(), "provider: kind (Docker answers and kind is installed)"
-        missing = "kind is not installed" if _docker_answers() else "no Docker daemon answers"
+        missing = "kind is not installed" if docker else "no Docker daemon answers"
         return Local(), f"provider: local ({missing})"
     named: dict[str, Provider] = {"local": Local(), "kind": Kind(), "current": Current()}
     return named[name], f"provider: {name} (as asked)"
@@ -178,13 +179,3 @@ def _write(names: Sequence[str]) -> None:
 
 def _note() -> Path:
     return build.cache() / "clusters" / "provider"
-
-
-def _docker_answers() -> bool:
-    if not shutil.which("docker"):
-        return False
-    try:
-        run("docker", "version", timeout=10)
-    except LocalClusterError:
-        return False
-    return True

@@ -100,7 +100,7 @@ def test_the_kubectl_that_takes_our_place_gets_the_clusters_kubeconfig(monkeypat
 )
 def test_auto_takes_kind_where_it_can_and_says_why(monkeypatch, kind, docker, chosen, why):
     monkeypatch.setattr(providers.shutil, "which", lambda _: "/bin/kind" if kind else None)
-    monkeypatch.setattr(providers, "_docker_answers", lambda: docker)
+    monkeypatch.setattr(providers.engine, "docker_answers", lambda: docker)
     provider, reason = providers.chosen("auto")
     assert isinstance(provider, chosen)
     assert why in reason
