@@ -8,6 +8,8 @@ import time
 from demo import cluster, mishaps, steps, weights
 from demo.kube import ROOT, KubectlFailed
 from demo.report import DemoFailure, Report
+from localcluster import build
+from localcluster.errors import LocalClusterError
 
 
 def main() -> int:
@@ -73,6 +75,10 @@ def _refuse_what_cannot_work(provider: str) -> None:
         raise DemoFailure("The demo starts a Kubernetes on this machine, and for that it needs Linux.")
     if os.geteuid() != 0:
         raise DemoFailure("The local cluster needs root: run `sudo make demo`.")
+    try:
+        build.require_compiler()
+    except LocalClusterError as error:
+        raise DemoFailure(str(error)) from error
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ KUBERNETES = "1.35.4"  # the last minor that accepts the containerd 1.x of Debia
 COREDNS = "1.14.4"
 VERSITYGW = "1.8.0"
 METRICS_SERVER = "0.9.0"
+USUAL_GO = Path("/usr/local/go/bin/go")  # where https://go.dev/doc/install puts it
 MODULE = Path(__file__).with_name("kube")
 _MINIMUM_GO = (1, 25)
 _STAMP = "k8s.io/component-base/version"
@@ -55,15 +56,18 @@ def kubectl(report: Report = print) -> Path:
 
 def coredns(report: Report = print) -> Path:
     """Returns the DNS server."""
-    module = MODULE / "coredns"
-    folder = cache() / "bin" / f"coredns-{COREDNS}-{digest(module)}"
 
     def make(target: Path) -> None:
         compile_into(
-            target, module=module, ldflags="-s -w", packages=["."], title=f"CoreDNS {COREDNS}", report=report
+            target,
+            module=MODULE / "coredns",
+            ldflags="-s -w",
+            packages=["."],
+            title=f"CoreDNS {COREDNS}",
+            report=report,
         )
 
-    return once(folder, make) / "coredns"
+    return once(_coredns_folder(), make) / "coredns"
 
 
 def versitygw(report: Report = print) -> Path:
@@ -79,14 +83,26 @@ def metrics_server(report: Report = print) -> Path:
 
 def _installed(name: str, version: str, package: str, report: Report) -> Path:
     """A program that `go install` builds as it is; the module's own go.sum pins what it depends on."""
-    folder = cache() / "bin" / f"{name}-{version}"
 
     def make(target: Path) -> None:
         argv = [go(), "install", "-v", "-trimpath", "-ldflags=-s -w", f"{package}@v{version}"]
         environment = {"GOBIN": str(target), "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"}
         _run(argv, cwd=target, env=environment, title=f"{name} {version}", report=report)
 
-    return once(folder, make) / name
+    return once(_folder(name, version), make) / name
+
+
+def require_compiler(*, metrics: bool = False) -> None:
+    """Raises unless all programs of a cluster are built, or can be: before anything else is installed for them.
+
+    Args:
+        metrics: whether metrics-server is among them.
+    """
+    wanted = [_kubernetes_folder(), _coredns_folder(), _folder("versitygw", VERSITYGW)]
+    if metrics:
+        wanted.append(_folder("metrics-server", METRICS_SERVER))
+    if not all(folder.is_dir() for folder in wanted):
+        go()
 
 
 def go() -> str:
@@ -95,8 +111,7 @@ def go() -> str:
     Raises:
         LocalClusterError: there is none, or it is too old.
     """
-    usual = Path("/usr/local/go/bin/go")  # where https://go.dev/doc/install puts it
-    found = shutil.which("go") or (str(usual) if usual.exists() else None)
+    found = shutil.which("go") or (str(USUAL_GO) if USUAL_GO.exists() else None)
     wanted = ".".join(map(str, _MINIMUM_GO))
     hint = f"install Go {wanted} or newer from https://go.dev/dl (Debian 12's golang is too old)"
     if found is None:
@@ -109,8 +124,6 @@ def go() -> str:
 
 
 def _kubernetes(report: Report) -> Path:
-    folder = cache() / "bin" / f"kube-{KUBERNETES}-{digest(MODULE)}"
-
     def make(target: Path) -> None:
         major, minor, _ = KUBERNETES.split(".")
         values = {
@@ -126,7 +139,19 @@ def _kubernetes(report: Report) -> Path:
         )
         (target / "kubectl").symlink_to("kube")
 
-    return once(folder, make)
+    return once(_kubernetes_folder(), make)
+
+
+def _kubernetes_folder() -> Path:
+    return _folder("kube", f"{KUBERNETES}-{digest(MODULE)}")
+
+
+def _coredns_folder() -> Path:
+    return _folder("coredns", f"{COREDNS}-{digest(MODULE / 'coredns')}")
+
+
+def _folder(name: str, version: str) -> Path:
+    return cache() / "bin" / f"{name}-{version}"
 
 
 def compile_into(

@@ -119,16 +119,18 @@ def up(*, size: int = 1, metrics: bool = False, progress: Progress | None = None
         LocalClusterError: in one line, what is missing or does not work.
     """
     report = progress or Progress()
-    with report.step("checks"):
-        preflight.require_root()
-        prerequisites.install(report.say)
+    preflight.require_root()
     with _locked():
         before = current()
-        preflight.check(folder(), fresh=before is None)
+        metrics = metrics or (before is not None and before.programs.metrics_server is not None)
+        with report.step("checks"):
+            preflight.check(folder(), fresh=before is None, metrics=metrics)
+            prerequisites.install(report.say)
+            if before is None:
+                preflight.check_addresses()
         with report.step("programs"):
             kube, pause = build.kube(report.say), build.pause(report.say)
-            had = before is not None and before.programs.metrics_server is not None
-            programs = Programs.built(report.say, metrics=metrics or had)
+            programs = Programs.built(report.say, metrics=metrics)
         size = max(size, before.size if before else 1)
         cluster = Cluster(folder=folder(), kube=kube, programs=programs, size=size)
         host.remember(cluster.folder / _HOST)

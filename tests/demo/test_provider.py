@@ -6,6 +6,7 @@ import pytest
 
 from demo import __main__ as demo
 from demo.report import DemoFailure, Report
+from localcluster.errors import LocalClusterError
 
 
 class Started(Exception):
@@ -23,6 +24,7 @@ def asked(monkeypatch):
 
     monkeypatch.setattr(demo.cluster, "up", up)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(demo.build, "go", lambda: "/go")
     return names
 
 
@@ -58,5 +60,16 @@ def test_without_root_nothing_is_built_even_where_kind_is(asked, monkeypatch, tm
 def test_elsewhere_than_on_linux_it_says_so(asked, monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(DemoFailure, match="needs Linux"):
+        demo.run(Report(stream=io.StringIO()), "auto")
+    assert asked == []
+
+
+def test_without_go_it_says_so_before_anything_is_installed(asked, monkeypatch, tmp_path):
+    def missing():
+        raise LocalClusterError("Go is missing: install it")
+
+    monkeypatch.setenv("CATFISH_CACHE", str(tmp_path))
+    monkeypatch.setattr(demo.build, "go", missing)
+    with pytest.raises(DemoFailure, match="Go is missing"):
         demo.run(Report(stream=io.StringIO()), "auto")
     assert asked == []

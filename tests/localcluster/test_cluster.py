@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import pytest
 
 from localcluster import addons, cgroups, cluster, host, leftovers, preflight
 from localcluster.errors import LocalClusterError
+from localcluster.progress import Progress
 
 HYBRID = """\
 tmpfs /sys/fs/cgroup tmpfs rw 0 0
@@ -171,12 +173,32 @@ def test_without_root_it_says_what_to_do(monkeypatch):
 
 
 def test_a_foreign_kubelet_is_not_disturbed(tmp_path, monkeypatch):
-    monkeypatch.setattr(preflight.network, "collisions", list)
+    monkeypatch.setattr(preflight.build, "require_compiler", lambda **_: None)
     monkeypatch.setattr(host, "DEVICE_PLUGINS", tmp_path)
     preflight.check(tmp_path / "state", fresh=True)
     (tmp_path / "kubelet.sock").touch()
     with pytest.raises(LocalClusterError, match="another kubelet runs on this machine"):
         preflight.check(tmp_path / "state", fresh=True)
+
+
+def test_addresses_that_are_taken_are_one_readable_line(monkeypatch):
+    monkeypatch.setattr(preflight.network, "collisions", lambda: ["eth1 has the address 198.18.3.4"])
+    with pytest.raises(LocalClusterError, match=r"^eth1 has the address .*remove it first"):
+        preflight.check_addresses()
+
+
+def test_without_go_nothing_is_installed(tmp_path, monkeypatch):
+    """A machine without Go and with an empty cache: it is said before apt-get runs, for apt's Go would not do."""
+    done = []
+    monkeypatch.setenv("CATFISH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(cluster.prerequisites, "install", lambda _: done.append("installed"))
+    monkeypatch.setattr(cluster.build.shutil, "which", lambda _: None)
+    monkeypatch.setattr(cluster.build, "USUAL_GO", tmp_path / "go")
+    with pytest.raises(LocalClusterError, match="Go is missing"):
+        cluster.up(progress=Progress(stream=io.StringIO()))
+    assert done == []
+    assert not cluster.begun()
 
 
 def test_the_difference_of_two_pictures_names_what_came_and_what_went():
