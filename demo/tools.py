@@ -80,7 +80,10 @@ def start(*words: str, name: str, environment: Mapping[str, str] | None = None) 
     logs = cache() / "demo" / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     log = logs / f"{name}.log"
-    with log.open("wb") as stream:
+    log.write_bytes(b"")
+    with log.open(
+        "ab"
+    ) as stream:  # at its end, wherever that is: a second demo would write over the first one's
         process = subprocess.Popen(
             words,
             cwd=ROOT,

@@ -107,14 +107,17 @@ def _kubectl(options: argparse.Namespace) -> int:
 def _build_images(options: argparse.Namespace) -> int:
     from localcluster import images  # noqa: PLC0415 - the cluster alone does not need the image tools
 
-    images.build([options.only] if options.only else ["server", "operator"], options.version)
+    for version in options.version if options.only != "operator" else ():
+        images.build(["server"], version)
+    if options.only != "server":
+        images.build(["operator"])
     return 0
 
 
 def _load_image(options: argparse.Namespace) -> int:
     progress = Progress()
     with progress.step("load images"):
-        providers.remembered().load(options.names)
+        providers.remembered().load(options.names, progress.say)
     return 0
 
 
@@ -141,7 +144,9 @@ def _parser() -> argparse.ArgumentParser:
     kubectl.add_argument("words", nargs=argparse.REMAINDER, metavar="-- ARGS")
     images = verb("build-images", _build_images, "build the images with docker or buildah")
     images.add_argument("--only", choices=("server", "operator"))
-    images.add_argument("--version", default="v1", help="the server image's tag")
+    images.add_argument(
+        "--version", nargs="+", default=["v1"], help="the server image's tag; several for several"
+    )
     load = verb("load-image", _load_image, "give images of this machine to all nodes")
     load.add_argument("names", nargs="+", metavar="NAME")
     return parser

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from localcluster.errors import LocalClusterError
+from localcluster.progress import say
 
 KUBERNETES = "1.35.4"  # the last minor that accepts the containerd 1.x of Debian 12
 COREDNS = "1.14.4"
@@ -39,22 +40,22 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "catfish"
 
 
-def kube(report: Report = print) -> Path:
+def kube(report: Report = say) -> Path:
     """Returns the binary that is all of Kubernetes; the first call compiles it (8 minutes on 2 cores)."""
     return _kubernetes(report) / "kube"
 
 
-def pause(report: Report = print) -> Path:
+def pause(report: Report = say) -> Path:
     """Returns the static program that the pause image holds."""
     return _kubernetes(report) / "pause"
 
 
-def kubectl(report: Report = print) -> Path:
+def kubectl(report: Report = say) -> Path:
     """Returns a kubectl: a link to the multi-call binary, which goes by the name that it is called by."""
     return _kubernetes(report) / "kubectl"
 
 
-def coredns(report: Report = print) -> Path:
+def coredns(report: Report = say) -> Path:
     """Returns the DNS server."""
 
     def make(target: Path) -> None:
@@ -70,12 +71,12 @@ def coredns(report: Report = print) -> Path:
     return once(_coredns_folder(), make) / "coredns"
 
 
-def versitygw(report: Report = print) -> Path:
+def versitygw(report: Report = say) -> Path:
     """Returns the S3 server."""
     return _installed("versitygw", VERSITYGW, "github.com/versity/versitygw/cmd/versitygw", report)
 
 
-def metrics_server(report: Report = print) -> Path:
+def metrics_server(report: Report = say) -> Path:
     """Returns metrics-server; it is built only where somebody asks for it."""
     package = "sigs.k8s.io/metrics-server/cmd/metrics-server"
     return _installed("metrics-server", METRICS_SERVER, package, report)
@@ -211,11 +212,15 @@ def once(folder: Path, make: Callable[[Path], None]) -> Path:
 
 
 @contextmanager
-def locked(file: Path) -> Iterator[None]:
-    """Holds the lock of this name; whoever comes second waits."""
+def locked(file: Path, *, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Holds the lock of this name; whoever comes second waits, and says so by `waiting`."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from localcluster import build
 from localcluster.errors import LocalClusterError
+from localcluster.progress import say
 
 # program (on PATH or a full path) -> Debian and Ubuntu package
 _PACKAGES = {
@@ -54,7 +55,7 @@ def problem() -> str | None:
     return "; ".join(parts) or None
 
 
-def install(report: Callable[[str], None] = print) -> None:
+def install(report: Callable[[str], None] = say) -> None:
     """Installs what is missing with apt-get, as root. No service of the system is started or enabled by it.
 
     Raises:

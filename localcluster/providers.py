@@ -28,8 +28,8 @@ class Provider(Protocol):
     def kubeconfig(self) -> Path:
         """The administrator's kubeconfig."""
 
-    def load(self, names: Sequence[str]) -> None:
-        """Gives images of this machine to all nodes."""
+    def load(self, names: Sequence[str], report: build.Report) -> None:
+        """Gives images of this machine to all nodes, with a line for each."""
 
 
 class Local:
@@ -47,11 +47,11 @@ class Local:
         """The administrator's kubeconfig."""
         return self._running().plane.kubeconfig
 
-    def load(self, names: Sequence[str]) -> None:
+    def load(self, names: Sequence[str], report: build.Report) -> None:
         """Copies images from the image builder into each node's containerd."""
         from localcluster import images  # noqa: PLC0415 - the cluster alone does not need the image tools
 
-        images.load(names, self._running().nodes)
+        images.load(names, self._running().nodes, report)
 
     def _running(self) -> cluster.Cluster:
         running = cluster.current()
@@ -94,7 +94,7 @@ class Kind:
         self._file().write_text(run("kind", "get", "kubeconfig", "--name", _KIND_CLUSTER))
         return self._file()
 
-    def load(self, names: Sequence[str]) -> None:
+    def load(self, names: Sequence[str], report: build.Report) -> None:  # noqa: ARG002 - kind is silent
         """Copies images from Docker into each node."""
         run("kind", "load", "docker-image", "--name", _KIND_CLUSTER, *names, timeout=1800)
 
@@ -123,7 +123,7 @@ class Current:
         named = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
         return Path(named) if named else Path.home() / ".kube" / "config"
 
-    def load(self, names: Sequence[str]) -> None:
+    def load(self, names: Sequence[str], report: build.Report) -> None:  # noqa: ARG002 - nothing is loaded
         """Raises: only the owner knows where this cluster takes its images from."""
         raise LocalClusterError(f"push {', '.join(names)} to a registry that your cluster pulls from")
 

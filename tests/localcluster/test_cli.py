@@ -25,7 +25,7 @@ class Recorder:
     def down(self, *, purge, **_):
         self.asked.append(("down", purge))
 
-    def load(self, names):
+    def load(self, names, _):
         self.asked.append(("load", *names))
 
     def kubeconfig(self):
@@ -170,3 +170,41 @@ def test_a_step_that_fails_is_marked_and_its_error_travels_on():
     with pytest.raises(LocalClusterError), Progress(stream=said).step("network"):
         raise LocalClusterError("no")
     assert said.getvalue().startswith("FAIL network")
+
+
+class Log(io.StringIO):
+    """Notes each write; is a terminal if told so."""
+
+    def __init__(self, *, terminal=False):
+        super().__init__()
+        self.writes, self._terminal = [], terminal
+
+    def write(self, text):
+        self.writes.append(text)
+        return super().write(text)
+
+    def isatty(self):
+        return self._terminal
+
+
+def test_a_line_is_one_write_so_that_two_commands_may_share_a_log():
+    log = Log()
+    said = Progress(stream=log, width=8)
+    with said.step("network"):
+        said.say("one")
+    assert log.writes == ["one\n", "ok   network     0.0 s\n"]
+
+
+def test_a_line_on_a_terminal_does_not_run_into_the_step_that_is_shown():
+    log = Log(terminal=True)
+    said = Progress(stream=log, width=8)
+    with said.step("network"):
+        said.say("one")
+    said.say("two")
+    clear = "\r\x1b[K"
+    assert log.writes == [
+        "..   network",
+        f"{clear}one\n..   network",
+        f"{clear}ok   network     0.0 s\n",
+        "two\n",
+    ]
