@@ -9,15 +9,13 @@ route here would reach the store. So nginx stands before both and asks where a c
 
 import os
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from localcluster import addresses, build
+from localcluster import addresses, build, direct
 from localcluster.ports import free_ports
 from localcluster.processes import Daemon, await_alive
 
@@ -111,7 +109,7 @@ class Store:
         for daemon in self.daemons():
             daemon.start()
         for daemon, url in zip(self.daemons(), (self.http_url, f"http://{self.s3_behind}"), strict=True):
-            while not _answers(url):
+            while direct.status(url) is None:  # be it to refuse us
                 await_alive(daemon, until=until)
 
     def stop(self) -> None:
@@ -212,16 +210,3 @@ http {{
   }}
 }}
 """
-
-
-def _answers(url: str) -> bool:
-    """Whether a server speaks HTTP there, be it to refuse us."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(url, timeout=5):
-            return True
-    except urllib.error.HTTPError as error:
-        error.close()
-        return True
-    except OSError:
-        return False
