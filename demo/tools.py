@@ -10,6 +10,7 @@ from pathlib import Path
 
 from demo.kube import ROOT
 from demo.report import DemoFailure, Report
+from localcluster import build
 
 TELL_FIRST, TELL_EVERY = 5.0, 30.0
 """Seconds until a command that says nothing is told of, and from then on."""
@@ -19,10 +20,7 @@ STOP_SECONDS = 30.0
 
 def cache() -> Path:
     """Where everything downloaded or built is kept."""
-    named = os.environ.get("CATFISH_CACHE")
-    return (
-        Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "catfish"
-    )
+    return build.cache()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

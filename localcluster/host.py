@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from localcluster import addresses
 from localcluster.errors import LocalClusterError
 
 # https://github.com/kubernetes/kubernetes/blob/v1.35.4/staging/src/k8s.io/component-helpers/node/util/sysctl/sysctl.go
@@ -31,7 +32,7 @@ CNI_RESULTS = Path("/var/lib/cni/results")  # https://github.com/containernetwor
 CONTAINER_LOGS = Path("/var/log/containers")
 DEVICE_PLUGINS = Path("/var/lib/kubelet/device-plugins")
 SHIM_SOCKETS = Path("/run/containerd/s")
-NETNS = Path("/run/netns")
+NETNS = addresses.NETNS_DIRECTORY
 LOCK = Path("/run/xtables.lock")
 FOLDERS = (
     CNI_RESULTS.parent / "cache",
