@@ -1,7 +1,6 @@
 """The cluster as the demo and the e2e tests use it: through kubectl, as a user would."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from demo.report import DemoFailure
+from localcluster import direct
 
 Json = dict[str, Any]
 Found = TypeVar("Found")
@@ -36,7 +36,7 @@ class Kube:
             KubectlFailed: it ended with an error or hung.
         """
         command = [*self.kubectl, *arguments]
-        environment = os.environ | {"KUBECONFIG": str(self.kubeconfig)}
+        environment = direct.environment() | {"KUBECONFIG": str(self.kubeconfig)}
         try:
             done = subprocess.run(
                 command,

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from localcluster import build, cluster, prerequisites, providers
+from localcluster import build, cluster, direct, prerequisites, providers
 from localcluster.errors import LocalClusterError
 from localcluster.progress import Progress
 
@@ -99,7 +99,7 @@ def _kubeconfig(_: argparse.Namespace) -> int:
 def _kubectl(options: argparse.Namespace) -> int:
     words = options.words[1:] if options.words[:1] == ["--"] else options.words
     program = build.kubectl(lambda line: print(line, file=sys.stderr))
-    environment = {**os.environ, "KUBECONFIG": str(providers.remembered().kubeconfig())}
+    environment = {**direct.environment(), "KUBECONFIG": str(providers.remembered().kubeconfig())}
     sys.stdout.flush()
     os.execve(program, ["kubectl", *words], environment)  # noqa: S606 - kubectl takes our place, terminal and all
 

@@ -118,6 +118,7 @@ class ControlPlane:
             f"--kubeconfig={self.kubeconfig}",
             *argv,
             stdin=stdin,
+            env=direct.environment(),
             check=check,
             timeout=timeout,
         )

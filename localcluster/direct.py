@@ -1,8 +1,14 @@
-"""HTTP to addresses of the cluster, past the proxy that this machine may be set to use: it does not know them."""
+"""Talking to addresses of the cluster past the proxy that this machine may be set to use: it does not know them."""
 
+import os
 import ssl
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
+
+from localcluster import addresses
+
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 def opener(context: ssl.SSLContext | None = None) -> urllib.request.OpenerDirector:
@@ -25,3 +31,16 @@ def status(url: str, *, context: ssl.SSLContext | None = None, seconds: float = 
         return error.code
     except OSError:
         return None
+
+
+def environment(base: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The variables for programs that talk to the cluster: ours, with its addresses among those without a proxy.
+
+    Kubernetes, kubectl and CoreDNS are Go programs, which read a range there:
+    https://pkg.go.dev/golang.org/x/net/http/httpproxy#Config
+    """
+    named = {name.lower(): value for name, value in base.items() if value}
+    if not any(name in named for name in _PROXIES):
+        return dict(base)
+    without = ",".join(filter(None, (named.get("no_proxy"), addresses.ALL)))
+    return {**base, "NO_PROXY": without, "no_proxy": without}

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcluster import addresses
+from localcluster import addresses, direct
 from localcluster.errors import LocalClusterError
 
 
@@ -73,7 +73,7 @@ class Daemon:
             pid = os.posix_spawnp(
                 argv[0],
                 argv,
-                {**os.environ, **(self.env or {})},
+                {**direct.environment(), **(self.env or {})},
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     to_log,

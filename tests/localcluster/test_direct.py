@@ -1,12 +1,14 @@
 """A machine whose proxy does not know the cluster's addresses reaches them all the same."""
 
+import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import pytest
 
 from demo import weights
-from localcluster import direct
+from localcluster import build, direct
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -18,6 +20,12 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    asked: ClassVar[list[str]] = []
+
+    def do_CONNECT(self):
+        self.asked.append(self.path)
+        self.send_error(502)
 
     def do_PUT(self):
         self.server.stored[self.path] = self.rfile.read(int(self.headers["Content-Length"]))
@@ -57,3 +65,39 @@ def test_the_demo_reaches_the_store_past_a_proxy(url, monkeypatch):
     monkeypatch.setattr(weights, "HOST_STORE", url)
     assert weights.put("models/a.pt", b"weights") == f"{weights.CLUSTER_STORE}/models/a.pt"
     assert weights.get("models/a.pt") == b"weights"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"no_proxy": "a.example"}, {"no_proxy": "a.example"}),
+        ({"HTTPS_PROXY": ""}, {"HTTPS_PROXY": ""}),
+        (
+            {"HTTPS_PROXY": "http://proxy:1"},
+            {"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "198.18.0.0/15", "no_proxy": "198.18.0.0/15"},
+        ),
+        (
+            {"http_proxy": "http://proxy:1", "NO_PROXY": "a.example"},
+            {
+                "http_proxy": "http://proxy:1",
+                "NO_PROXY": "a.example,198.18.0.0/15",
+                "no_proxy": "a.example,198.18.0.0/15",
+            },
+        ),
+    ],
+    ids=["no proxy", "an empty one", "a proxy", "a proxy with exceptions"],
+)
+def test_programs_of_the_cluster_are_told_which_addresses_the_proxy_does_not_know(before, after):
+    assert direct.environment(before) == after
+
+
+@pytest.mark.integration
+def test_the_real_kubectl_goes_to_the_cluster_past_the_proxy(url, monkeypatch, tmp_path):
+    monkeypatch.setenv("HTTPS_PROXY", url)
+    for server in ("198.19.255.254", "192.0.2.1"):  # nobody is there
+        flags = (f"--server=https://{server}:1", "--token=none", "--request-timeout=1s")
+        argv = (build.kube(), "kubectl", *flags, "get", "--raw", "/readyz")
+        environment = direct.environment() | {"KUBECONFIG": str(tmp_path / "none")}
+        done = subprocess.run(argv, env=environment, capture_output=True, check=False)
+        assert done.returncode != 0
+    assert set(Handler.asked) == {"192.0.2.1:1"}
