@@ -20,9 +20,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _ended_in_order():
             return command(options)
     except LocalClusterError as error:
-        print(f"localcluster: {error}", file=sys.stderr)
+        return _say_why(error)
     except KeyboardInterrupt:
         print("localcluster: interrupted; run the same command again, or `down`", file=sys.stderr)
+    return 1
+
+
+def _say_why(error: LocalClusterError) -> int:
+    """The readable message; returns the exit status."""
+    print(f"localcluster: {error}", file=sys.stderr)
     return 1
 
 
@@ -58,10 +64,14 @@ def _add(options: argparse.Namespace) -> int:
 
 
 def _down(options: argparse.Namespace) -> int:
+    failed = 0
     for name, provider in providers.used().items():
-        provider.down(purge=options.purge, progress=Progress())
-        providers.forget(name)
-    return 0
+        try:
+            provider.down(purge=options.purge, progress=Progress())
+            providers.forget(name)
+        except LocalClusterError as error:  # it stays noted; the others go all the same
+            failed = _say_why(error)
+    return failed
 
 
 def _prerequisites(_: argparse.Namespace) -> int:

@@ -132,16 +132,19 @@ def test_down_takes_all_down_that_was_brought_up_the_latest_first(taken_down):
     assert taken_down == ["Current", "Local", "Kind", "Local"]
 
 
-def test_a_cluster_that_cannot_be_taken_down_is_not_forgotten(taken_down, monkeypatch):
+def test_a_cluster_that_cannot_be_taken_down_is_not_forgotten_and_keeps_no_other(
+    taken_down, monkeypatch, capsys
+):
     def fail(*_, **__):
         raise LocalClusterError("no Docker daemon answers")
 
-    for name in ("kind", "local"):
+    for name in ("current", "kind", "local", "kind"):
         providers.remember(name, providers.chosen(name)[0])
     monkeypatch.setattr(providers.Kind, "down", fail)
     assert cli.main(["down"]) == 1
-    assert taken_down == ["Local"]
-    assert isinstance(providers.remembered(), providers.Kind)
+    assert capsys.readouterr().err == "localcluster: no Docker daemon answers\n"
+    assert taken_down == ["Local", "Current"]
+    assert list(providers.used()) == ["kind"]
 
 
 def test_down_takes_also_a_local_cluster_down_that_never_came_up(taken_down):
