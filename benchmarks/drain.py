@@ -4,27 +4,33 @@ usage: PYTHONPATH=model_server python benchmarks/drain.py [SECONDS [CLIENTS]]
 
 Starts a server with a ResNet-18 at 96 px and random weights, asks it with kept connections for SECONDS, tells
 it to stop while all of them go on asking, and prints one table: rate, CPU per request, failed and reset
-requests, time to exit.
+requests, time to exit. Ends with 1 when a request failed or the server did not exit with 0.
 """
 
 import io
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 DRAIN_SECONDS = 2.0
+_PORT = re.compile(r"answering on \S+:(\d+)\.")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def serve() -> None:
+def serve() -> int:
     """The server process; prints its port on standard error."""
     from torchvision import models  # noqa: PLC0415 (only this process needs torch)
 
@@ -56,41 +62,96 @@ def serve() -> None:
     )
     classifier.warm_up()
     server.run(classifier)
+    return 0
 
 
 class Client(threading.Thread):
-    """Asks until the port is closed; keeps its connection until told otherwise."""
+    """Asks until the port is closed; keeps its connection until told otherwise.
 
-    def __init__(self, port: int, image: bytes) -> None:
+    Args:
+        port: the server's, on loopback.
+        image: the body of each request.
+        stopping: is set before the server is told to stop. From then on, and no sooner, a refused connection is
+            what a client may see: the port is closed, and the next one would have been sent elsewhere.
+    """
+
+    def __init__(self, port: int, image: bytes, stopping: threading.Event) -> None:
         super().__init__()
-        self.port, self.image = port, image
+        self.port, self.image, self.stopping = port, image, stopping
         self.seconds: list[float] = []
         self.failures: list[str] = []
 
     def run(self) -> None:
-        """One request after the other."""
+        """One request after the other, up to the first that fails."""
         connection: HTTPConnection | None = None
-        while not self.failures:
-            if connection is None:
-                connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
-                try:
-                    connection.connect()
-                except OSError:
-                    return
-            began = time.monotonic()
-            try:
-                connection.request("POST", "/predict", self.image, {"Content-Type": "image/jpeg"})
-                response = connection.getresponse()
-                response.read()
-            except (OSError, HTTPException) as error:
-                self.failures.append(repr(error))
-                return
-            if response.status != 200:
-                self.failures.append(str(response.status))
-            self.seconds.append(time.monotonic() - began)
-            if response.getheader("Connection") == "close":
+        try:
+            while not self.failures:
+                if connection is None:
+                    connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
+                    if not self._connected(connection):
+                        return
+                if self._ask(connection):
+                    connection.close()
+                    connection = None
+        except (OSError, HTTPException) as error:
+            self.failures.append(repr(error))
+        finally:
+            if connection is not None:
                 connection.close()
-                connection = None
+
+    def _connected(self, connection: HTTPConnection) -> bool:
+        """Whether there is a connection; False when the port is closed for good."""
+        try:
+            connection.connect()
+        except ConnectionRefusedError:
+            if self.stopping.is_set():
+                return False
+            raise
+        return True
+
+    def _ask(self, connection: HTTPConnection) -> bool:
+        """One request; whether the server wants the connection closed."""
+        began = time.monotonic()
+        connection.request("POST", "/predict", self.image, {"Content-Type": "image/jpeg"})
+        response = connection.getresponse()
+        response.read()
+        if response.status != 200:
+            self.failures.append(str(response.status))
+        self.seconds.append(time.monotonic() - began)
+        return response.getheader("Connection") == "close"
+
+
+@contextmanager
+def serving(command: Sequence[str], *, seconds: float = 120) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Runs a server and gives its process and port, once it has said so. Its log is a file: a pipe would fill up.
+
+    Raises:
+        SystemExit: it ended or said nothing; its last lines are quoted.
+    """
+    with tempfile.NamedTemporaryFile(prefix="drain-", suffix=".log") as log:
+        process = subprocess.Popen(command, stderr=log)
+        try:
+            until = time.monotonic() + seconds
+            while (found := _PORT.search(said := Path(log.name).read_text(errors="replace"))) is None:
+                if process.poll() is not None or time.monotonic() > until:
+                    raise SystemExit("the server did not start:\n" + "\n".join(said.splitlines()[-5:]))
+                time.sleep(0.05)
+            yield process, int(found[1])
+        finally:
+            process.kill()
+            process.wait()
+
+
+def exit_seconds(process: subprocess.Popen[bytes], *, patience: float = DRAIN_SECONDS + 60) -> float | None:
+    """Tells the server to stop and waits for its end; None when it does not end."""
+    stopped = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return None
+    return time.monotonic() - stopped
 
 
 def photograph() -> bytes:
@@ -109,44 +170,36 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
-def main() -> None:
+def main() -> int:
     """Measures and prints."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 16
-    process = subprocess.Popen([sys.executable, __file__, "--serve"], stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None  # noqa: S101 (asked for above)
-    port = 0
-    for line in process.stderr:
-        if "answering on" in line:
-            port = int(line.rsplit(":", 1)[1].rstrip(".\n"))
-            break
-    image = photograph()
-    clients = [Client(port, image) for _ in range(count)]
-    used, began = cpu_seconds(process.pid), time.monotonic()
-    for client in clients:
-        client.start()
-    threading.Event().wait(seconds)
-    answered = sum(len(client.seconds) for client in clients)
-    took, used = time.monotonic() - began, cpu_seconds(process.pid) - used
-    process.send_signal(signal.SIGTERM)
-    stopped = time.monotonic()
-    process.wait()
-    exit_seconds = time.monotonic() - stopped
-    for client in clients:
-        client.join()
-    process.stderr.close()
-    times = sorted(second for client in clients for second in client.seconds)
+    image, stopping = photograph(), threading.Event()
+    with serving([sys.executable, __file__, "--serve"]) as (process, port):
+        clients = [Client(port, image, stopping) for _ in range(count)]
+        used, began = cpu_seconds(process.pid), time.monotonic()
+        for client in clients:
+            client.start()
+        threading.Event().wait(seconds)
+        answered = sum(len(client.seconds) for client in clients)
+        took, used = time.monotonic() - began, cpu_seconds(process.pid) - used
+        stopping.set()
+        ended = exit_seconds(process)
+        for client in clients:
+            client.join()
+    times = sorted(second for client in clients for second in client.seconds) or [0.0]
     failures = [failure for client in clients for failure in client.failures]
     print(f"image {len(image)} bytes, {count} clients, {seconds:.0f} s, {os.cpu_count()} cores")
-    print("req/s  CPU ms/req  p50 ms  p99 ms  answered  failed  exit s (drain 2)")
+    print(f"req/s  CPU ms/req  p50 ms  p99 ms  answered  failed  exit s (drain {DRAIN_SECONDS:.0f})")
     print(
         f"{answered / took:5.1f}  {1000 * used / max(1, answered):10.1f}  "
         f"{1000 * times[len(times) // 2]:6.0f}  {1000 * times[int(len(times) * 0.99)]:6.0f}  "
-        f"{len(times):8d}  {len(failures):6d}  {exit_seconds:.1f}"
+        f"{len(times):8d}  {len(failures):6d}  {'never' if ended is None else f'{ended:.1f}'}"
     )
     for failure in failures[:5]:
         print("failed:", failure)
+    return int(bool(failures) or process.returncode != 0)
 
 
 if __name__ == "__main__":
-    serve() if "--serve" in sys.argv else main()
+    sys.exit(serve() if "--serve" in sys.argv else main())

@@ -8,9 +8,10 @@ import argparse
 import os
 import sys
 import time
+from contextlib import suppress
 
 from demo import cluster, model
-from demo.kube import ROOT, Kube
+from demo.kube import ROOT, Kube, KubectlFailed
 from demo.load import Load, Result
 from demo.report import DemoFailure
 
@@ -34,14 +35,15 @@ def main() -> int:
     if kube is None:
         print("No cluster answers: run `make demo` first.")
         return 1
-    kube.apply(model.manifest(NAME))
     try:
+        kube.apply(model.manifest(NAME))
         result = measure(kube, options.requests, options.rate)
-    except (DemoFailure, TimeoutError) as error:
+    except (DemoFailure, KubectlFailed, TimeoutError) as error:
         print(error)
         return 1
     finally:
-        kube.run("delete", "cfm", NAME, "--wait=false")
+        with suppress(KubectlFailed):  # the verdict is what counts
+            kube.run("delete", "cfm", NAME, "--ignore-not-found", "--wait=false")
     print(f"\n{result.sentence()}")
     print(f"a zero of {result.total} bounds the rate of failures by 3/{result.total} (95 %)")
     return int(result.failed > 0 or result.total < options.requests or result.rate < 50)

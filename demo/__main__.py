@@ -2,13 +2,14 @@
 
 import argparse
 import os
-import shutil
 import sys
 import time
 
 from demo import cluster, mishaps, steps, weights
 from demo.kube import ROOT, KubectlFailed
 from demo.report import DemoFailure, Report
+from localcluster import build
+from localcluster.errors import LocalClusterError
 
 
 def main() -> int:
@@ -41,9 +42,8 @@ def main() -> int:
 def run(report: Report, provider: str) -> None:
     """The demo from the first step to the last."""
     started = time.monotonic()
-    if os.geteuid() != 0 and provider in {"auto", "local"} and shutil.which("kind") is None:
-        raise DemoFailure("The local cluster needs root: run `sudo make demo`.")
-    kube = cluster.up(report, provider)
+    _refuse_what_cannot_work(provider)
+    kube = cluster.up(report, "local")
     weights.provide(report, kube)
     cluster.install_operator(report, kube)
     mishaps.mend(kube)
@@ -59,6 +59,26 @@ def run(report: Report, provider: str) -> None:
     mishaps.break_and_undo(report, kube, address)
     steps.second_model(report, kube)
     steps.farewell(report, kube, address, started)
+
+
+def _refuse_what_cannot_work(provider: str) -> None:
+    """Says in the first second what would else come out after many minutes of compiling and building.
+
+    `auto`, which takes kind where it finds it, is the local cluster here: no other has the store for the weights.
+    """
+    if provider in {"kind", "current"}:
+        raise DemoFailure(
+            f"The demo keeps its weights in the store of the local cluster, which `{provider}` does not have: "
+            "run `make demo CLUSTER=local`, or follow README.md with weights of your own."
+        )
+    if sys.platform != "linux":
+        raise DemoFailure("The demo starts a Kubernetes on this machine, and for that it needs Linux.")
+    if os.geteuid() != 0:
+        raise DemoFailure("The local cluster needs root: run `sudo make demo`.")
+    try:
+        build.require_compiler()
+    except LocalClusterError as error:
+        raise DemoFailure(str(error)) from error
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """From an empty machine to a cluster with both images and the operator; the e2e tests use it too."""
 
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +31,7 @@ def running() -> Kube | None:
     path = tools.answer("kubeconfig")
     if not path or not Path(path).exists():
         return None
-    kube = Kube(kubectl=find_kubectl(tools.cache()), kubeconfig=Path(path))
+    kube = Kube(kubectl=find_kubectl(), kubeconfig=Path(path))
     try:
         kube.run("get", "--raw", "/readyz", timeout=10)
     except KubectlFailed:
@@ -42,11 +41,10 @@ def running() -> Kube | None:
 
 def up(report: Report, provider: str) -> Kube:
     """Cluster and images, made where they are missing; images are built while the cluster compiles."""
-    if (
-        provider in {"auto", "local"} and os.geteuid() == 0
-    ):  # the build of the images needs some of it at once
+    if os.geteuid() == 0:  # the build of the images needs some of it at once
         tools.localcluster("prerequisites", name="prerequisites").wait(report)
-    building = tools.start("sh", "-c", _build_command(), name="build-images")
+    # One after the other: two builds at once only take turns on two cores.
+    building = tools.localcluster("build-images", "--version", *VERSIONS, name="build-images")
     try:
         with report.step("cluster") as step:
             tools.localcluster("up", "--provider", provider, name="cluster-up").wait(report)
@@ -88,15 +86,6 @@ def _available(kube: Kube, namespace: str) -> bool:
     wanted = found["spec"].get("replicas", 1)
     observed = status.get("observedGeneration", 0) >= found["metadata"]["generation"]
     return bool(observed and status.get("updatedReplicas", 0) == status.get("availableReplicas", 0) == wanted)
-
-
-def _build_command() -> str:
-    """All images one after the other: two builds at once only take turns on two cores."""
-    python = sys.executable
-    builds = [
-        f"{python} -m localcluster build-images --only server --version {version}" for version in VERSIONS
-    ]
-    return " && ".join([*builds, f"{python} -m localcluster build-images --only operator"])
 
 
 def _server_version(text: str) -> str:

@@ -1,7 +1,6 @@
 """The cluster as the demo and the e2e tests use it: through kubectl, as a user would."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from demo.report import DemoFailure
+from localcluster import direct
 
 Json = dict[str, Any]
 Found = TypeVar("Found")
@@ -36,7 +36,7 @@ class Kube:
             KubectlFailed: it ended with an error or hung.
         """
         command = [*self.kubectl, *arguments]
-        environment = os.environ | {"KUBECONFIG": str(self.kubeconfig)}
+        environment = direct.environment() | {"KUBECONFIG": str(self.kubeconfig)}
         try:
             done = subprocess.run(
                 command,
@@ -113,8 +113,12 @@ def wait_for(what: str, look: Callable[[], Found | None], *, seconds: float, eve
         time.sleep(every)
 
 
-def find_kubectl(cache: Path) -> tuple[str, ...]:
-    """The user's kubectl, the one that the local cluster brought, or the local cluster's own command."""
-    own = cache / "bin" / "kubectl"
-    found = shutil.which("kubectl") or (str(own) if own.exists() else None)
+def find_kubectl() -> tuple[str, ...]:
+    """The user's kubectl, else the local cluster's own command."""
+    found = shutil.which("kubectl")
     return (found,) if found else (sys.executable, "-m", "localcluster", "kubectl", "--")
+
+
+def typed(words: str) -> str:
+    """What a person types to run `kubectl WORDS` on this cluster, whether or not a kubectl is installed."""
+    return f"python3 -m localcluster kubectl -- {words}"

@@ -4,7 +4,7 @@ import base64
 import time
 
 from demo import model, pictures, spoiled, tools, weights
-from demo.kube import Json, Kube
+from demo.kube import Json, Kube, typed
 from demo.load import Load
 from demo.report import DemoFailure, Report
 from demo.steps import LEAST_BEFORE, RATE
@@ -51,7 +51,7 @@ def break_and_undo(report: Report, kube: Kube, address: str) -> None:
         step.outcome = str(model.proven(kube, model.NAME)["status"]["message"])
         if _pods(kube) != before:
             raise DemoFailure(
-                "Pods were replaced, though the spec asks for what runs already.", look="kubectl get pods"
+                "Pods were replaced, though the spec asks for what runs already.", look=typed("get pods")
             )
 
 
@@ -96,7 +96,7 @@ def _undone(report: Report, kube: Kube, address: str, *, title: str, spec: Json,
         if result.failed or lost:
             raise DemoFailure(
                 f"The bad update was not harmless: {result.sentence()}. Pods lost: {', '.join(lost) or 'none'}.",
-                look="python3 -m localcluster kubectl -- describe cfm/catfish",
+                look=typed("describe cfm/catfish"),
             )
     report.detail(kube.run("get", "cfm", model.NAME))
     report.detail(str(found["status"]["message"]))

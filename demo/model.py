@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from demo import pictures, tools
-from demo.kube import Json, Kube, wait_for
+from demo.kube import Json, Kube, typed, wait_for
 from demo.load import Sample
 from demo.report import DemoFailure
 from demo.weights import CLUSTER_STORE
@@ -132,7 +132,7 @@ def _waited(
     except DemoFailure as error:
         found = kube.get("cfm", name, namespace) or {}
         said = found.get("status", {}).get("message", "nothing yet")
-        look_at = f"python3 -m localcluster kubectl -- --namespace {namespace} describe cfm/{name}"
+        look_at = typed(f"--namespace {namespace} describe cfm/{name}")
         raise DemoFailure(f"{error} Its status says: {said}", look=look_at) from error
 
 

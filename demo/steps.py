@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from demo import model, pictures, tools, weights
-from demo.kube import Json, Kube, wait_for
+from demo.kube import Json, Kube, typed, wait_for
 from demo.load import Load, Result
 from demo.report import DemoFailure, Report
 
@@ -44,7 +44,7 @@ def predict(report: Report, address: str) -> None:
             if answer.status != 200 or answer.body.get("prediction") != "cat":
                 raise DemoFailure(
                     f"The photograph of a cat was answered with status {answer.status} and {answer.body}.",
-                    look="python3 -m localcluster kubectl -- logs deployment/catfish",
+                    look=typed("logs deployment/catfish"),
                 )
             step.outcome = (
                 f"{answer.body['prediction']}, said {answer.headers.get('X-Catfish-Revision', 'nobody')}"
@@ -73,7 +73,7 @@ def replace_pod(report: Report, kube: Kube, address: str) -> None:
         if model.ask(address, path="/").status != 200:
             raise DemoFailure(
                 "The model does not answer after one of its pods was killed.",
-                look="kubectl describe cfm/catfish",
+                look=typed("describe cfm/catfish"),
             )
         step.outcome = f"{pod} is gone, 3 pods ready"
 
@@ -94,7 +94,7 @@ def roll_out(report: Report, kube: Kube, address: str, title: str, spec: Json) -
         if result.failed or after == before or not result.revisions.get(after):
             raise DemoFailure(
                 f"The rollout was not seamless: {result.sentence()}. Before it: {before}, after: {after}.",
-                look="python3 -m localcluster kubectl -- describe cfm/catfish",
+                look=typed("describe cfm/catfish"),
             )
     return result
 
@@ -137,12 +137,7 @@ def farewell(report: Report, kube: Kube, address: str, started: float) -> None:
     report.heading("Ask it:")
     report.detail(f"curl --data-binary @{photograph} -H 'Content-Type: image/png' {address}/predict")
     report.heading("Look at it:")
-    report.detail(
-        'export KUBECONFIG="$(python3 -m localcluster kubeconfig)" PATH="$PATH:'
-        + str(tools.cache() / "bin")
-        + '"'
-    )
-    report.detail("kubectl describe cfm/catfish")
+    report.detail(typed("describe cfm/catfish"))
     report.heading("Remove everything:")
     report.detail("make cluster-down")
 

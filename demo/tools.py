@@ -10,17 +10,17 @@ from pathlib import Path
 
 from demo.kube import ROOT
 from demo.report import DemoFailure, Report
+from localcluster import build
 
 TELL_FIRST, TELL_EVERY = 5.0, 30.0
 """Seconds until a command that says nothing is told of, and from then on."""
+STOP_SECONDS = 30.0
+"""What a command that is told to stop has to put things back."""
 
 
 def cache() -> Path:
     """Where everything downloaded or built is kept."""
-    named = os.environ.get("CATFISH_CACHE")
-    return (
-        Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "catfish"
-    )
+    return build.cache()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,11 @@ class Running:
         """End it, if it still runs."""
         if self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(30)
+            try:
+                self.process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
 
     def _last_line(self) -> str:
         lines = [
@@ -74,7 +78,10 @@ def start(*words: str, name: str, environment: Mapping[str, str] | None = None) 
     logs = cache() / "demo" / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     log = logs / f"{name}.log"
-    with log.open("wb") as stream:
+    log.write_bytes(b"")
+    with log.open(
+        "ab"
+    ) as stream:  # at its end, wherever that is: a second demo would write over the first one's
         process = subprocess.Popen(
             words,
             cwd=ROOT,

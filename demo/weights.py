@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from demo import pictures, tools
-from demo.kube import ROOT, Json, Kube, KubectlFailed, wait_for
+from demo.kube import ROOT, Json, Kube, KubectlFailed, typed, wait_for
 from demo.report import DemoFailure, Report
+from localcluster import addresses, direct
 
-HOST_STORE = "http://198.18.0.1:8000"  # as this machine reaches it
+HOST_STORE = f"http://{addresses.HOST}:{addresses.STORE_HTTP_PORT}"  # as this machine reaches it
 CLUSTER_STORE = "http://store.catfish-store"  # as pods reach it
 FILES = ("catfish-v1.pt", "catfish-v2.pt", "catfish-v1.pt.sha256", "catfish-v2.pt.sha256", "training.json")
 NAMESPACE = "catfish-training"
@@ -89,7 +90,7 @@ def _train(report: Report, kube: Kube) -> None:
                 return
             if status.get("failed") or time.monotonic() > deadline:
                 why = lines[-1] if lines else "its pod wrote nothing"
-                look = f"python3 -m localcluster kubectl -- --namespace {NAMESPACE} describe pods"
+                look = typed(f"--namespace {NAMESPACE} describe pods")
                 raise DemoFailure(f"The training in the cluster did not succeed: {why}.", look=look)
             time.sleep(1)
     finally:
@@ -172,7 +173,7 @@ def _in_words(judged: Json) -> str:
 
 
 def _get(address: str) -> bytes:
-    with urllib.request.urlopen(address, timeout=30) as reply:  # noqa: S310 - the store's own address
+    with direct.opener().open(address, timeout=30) as reply:
         return bytes(reply.read())
 
 
@@ -181,7 +182,7 @@ def _put(address: str, body: bytes) -> None:
 
     def once() -> bool:
         try:
-            with urllib.request.urlopen(request, timeout=60):  # noqa: S310 - the store's own address
+            with direct.opener().open(request, timeout=60):
                 return True
         except urllib.error.HTTPError as error:
             raise DemoFailure(

@@ -2,10 +2,12 @@
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
-from localcluster import build, cluster, prerequisites, providers
+from localcluster import build, cluster, direct, prerequisites, providers
 from localcluster.errors import LocalClusterError
 from localcluster.progress import Progress
 
@@ -15,12 +17,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
-        return command(options)
+        with _ended_in_order():
+            return command(options)
     except LocalClusterError as error:
-        print(f"localcluster: {error}", file=sys.stderr)
+        return _say_why(error)
     except KeyboardInterrupt:
         print("localcluster: interrupted; run the same command again, or `down`", file=sys.stderr)
     return 1
+
+
+def _say_why(error: LocalClusterError) -> int:
+    """The readable message; returns the exit status."""
+    print(f"localcluster: {error}", file=sys.stderr)
+    return 1
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """SIGTERM is an exception inside: what was begun is put back on the way out, as by Ctrl-C."""
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _up(options: argparse.Namespace) -> int:
@@ -41,9 +64,14 @@ def _add(options: argparse.Namespace) -> int:
 
 
 def _down(options: argparse.Namespace) -> int:
-    providers.remembered().down(purge=options.purge, progress=Progress())
-    providers.forget()
-    return 0
+    failed = 0
+    for name, provider in providers.used().items():
+        try:
+            provider.down(purge=options.purge, progress=Progress())
+            providers.forget(name)
+        except LocalClusterError as error:  # it stays noted; the others go all the same
+            failed = _say_why(error)
+    return failed
 
 
 def _prerequisites(_: argparse.Namespace) -> int:
@@ -81,7 +109,7 @@ def _kubeconfig(_: argparse.Namespace) -> int:
 def _kubectl(options: argparse.Namespace) -> int:
     words = options.words[1:] if options.words[:1] == ["--"] else options.words
     program = build.kubectl(lambda line: print(line, file=sys.stderr))
-    environment = {**os.environ, "KUBECONFIG": str(providers.remembered().kubeconfig())}
+    environment = {**direct.environment(), "KUBECONFIG": str(providers.remembered().kubeconfig())}
     sys.stdout.flush()
     os.execve(program, ["kubectl", *words], environment)  # noqa: S606 - kubectl takes our place, terminal and all
 
@@ -89,14 +117,17 @@ def _kubectl(options: argparse.Namespace) -> int:
 def _build_images(options: argparse.Namespace) -> int:
     from localcluster import images  # noqa: PLC0415 - the cluster alone does not need the image tools
 
-    images.build([options.only] if options.only else ["server", "operator"], options.version)
+    for version in options.version if options.only != "operator" else ():
+        images.build(["server"], version)
+    if options.only != "server":
+        images.build(["operator"])
     return 0
 
 
 def _load_image(options: argparse.Namespace) -> int:
     progress = Progress()
     with progress.step("load images"):
-        providers.remembered().load(options.names)
+        providers.remembered().load(options.names, progress.say)
     return 0
 
 
@@ -123,7 +154,9 @@ def _parser() -> argparse.ArgumentParser:
     kubectl.add_argument("words", nargs=argparse.REMAINDER, metavar="-- ARGS")
     images = verb("build-images", _build_images, "build the images with docker or buildah")
     images.add_argument("--only", choices=("server", "operator"))
-    images.add_argument("--version", default="v1", help="the server image's tag")
+    images.add_argument(
+        "--version", nargs="+", default=["v1"], help="the server image's tag; several for several"
+    )
     load = verb("load-image", _load_image, "give images of this machine to all nodes")
     load.add_argument("names", nargs="+", metavar="NAME")
     return parser

@@ -51,6 +51,7 @@ class Addons:
             address=addresses.HOST,
             http_port=addresses.STORE_HTTP_PORT,
             s3_port=addresses.STORE_S3_PORT,
+            s3_behind=addresses.STORE_S3_BEHIND,
         )
 
     def start(self) -> None:

@@ -1,4 +1,6 @@
-"""Addresses and names of the local cluster. All lie in 198.18.0.0/15, the range for benchmarks (RFC 2544)."""
+"""Addresses and names of the local cluster; what others see lies in 198.18.0.0/15, for benchmarks (RFC 2544)."""
+
+from pathlib import Path
 
 ALL = "198.18.0.0/15"
 HOST = "198.18.0.1"
@@ -7,8 +9,11 @@ SERVICES = "198.18.128.0/18"
 LOADBALANCERS = "198.18.192.0/24"
 DNS = "198.18.128.10"
 NETNS = "catfish"
+NETNS_DIRECTORY = Path("/run/netns")  # where `ip netns` keeps the names
 STORE_HTTP_PORT = 8000
 STORE_S3_PORT = 9000
+STORE_S3_BEHIND = "127.198.18.1:9000"
+"""Where versitygw itself listens: an address of loopback, which no packet from outside reaches."""
 
 
 def node(index: int) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from localcluster import build
 from localcluster.errors import LocalClusterError
+from localcluster.progress import say
 
 NAME = "docker.io/library/python:3.11-slim-bookworm"
 REGISTRY = "https://registry-1.docker.io/v2/"
@@ -29,7 +30,7 @@ _UNNEEDED = (
 _VERSION = 1  # of what `_strip` does
 
 
-def archive(report: build.Report = print) -> Path:
+def archive(report: build.Report = say) -> Path:
     """Returns a tar archive of the root file system; the first call makes it with debootstrap (40 s)."""
     mirror = os.environ.get("CATFISH_DEBIAN_MIRROR", "http://deb.debian.org/debian")
     made_of = f"bookworm {PACKAGES} {_UNNEEDED} {_VERSION} {mirror}"

@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import IO
 
 from localcluster.errors import LocalClusterError
+from localcluster.progress import say
 
 KUBERNETES = "1.35.4"  # the last minor that accepts the containerd 1.x of Debian 12
 COREDNS = "1.14.4"
 VERSITYGW = "1.8.0"
 METRICS_SERVER = "0.9.0"
+USUAL_GO = Path("/usr/local/go/bin/go")  # where https://go.dev/doc/install puts it
 MODULE = Path(__file__).with_name("kube")
 _MINIMUM_GO = (1, 25)
 _STAMP = "k8s.io/component-base/version"
@@ -38,40 +40,43 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "catfish"
 
 
-def kube(report: Report = print) -> Path:
+def kube(report: Report = say) -> Path:
     """Returns the binary that is all of Kubernetes; the first call compiles it (8 minutes on 2 cores)."""
     return _kubernetes(report) / "kube"
 
 
-def pause(report: Report = print) -> Path:
+def pause(report: Report = say) -> Path:
     """Returns the static program that the pause image holds."""
     return _kubernetes(report) / "pause"
 
 
-def kubectl(report: Report = print) -> Path:
+def kubectl(report: Report = say) -> Path:
     """Returns a kubectl: a link to the multi-call binary, which goes by the name that it is called by."""
     return _kubernetes(report) / "kubectl"
 
 
-def coredns(report: Report = print) -> Path:
+def coredns(report: Report = say) -> Path:
     """Returns the DNS server."""
-    module = MODULE / "coredns"
-    folder = cache() / "bin" / f"coredns-{COREDNS}-{digest(module)}"
 
     def make(target: Path) -> None:
         compile_into(
-            target, module=module, ldflags="-s -w", packages=["."], title=f"CoreDNS {COREDNS}", report=report
+            target,
+            module=MODULE / "coredns",
+            ldflags="-s -w",
+            packages=["."],
+            title=f"CoreDNS {COREDNS}",
+            report=report,
         )
 
-    return once(folder, make) / "coredns"
+    return once(_coredns_folder(), make) / "coredns"
 
 
-def versitygw(report: Report = print) -> Path:
+def versitygw(report: Report = say) -> Path:
     """Returns the S3 server."""
     return _installed("versitygw", VERSITYGW, "github.com/versity/versitygw/cmd/versitygw", report)
 
 
-def metrics_server(report: Report = print) -> Path:
+def metrics_server(report: Report = say) -> Path:
     """Returns metrics-server; it is built only where somebody asks for it."""
     package = "sigs.k8s.io/metrics-server/cmd/metrics-server"
     return _installed("metrics-server", METRICS_SERVER, package, report)
@@ -79,14 +84,26 @@ def metrics_server(report: Report = print) -> Path:
 
 def _installed(name: str, version: str, package: str, report: Report) -> Path:
     """A program that `go install` builds as it is; the module's own go.sum pins what it depends on."""
-    folder = cache() / "bin" / f"{name}-{version}"
 
     def make(target: Path) -> None:
         argv = [go(), "install", "-v", "-trimpath", "-ldflags=-s -w", f"{package}@v{version}"]
         environment = {"GOBIN": str(target), "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"}
         _run(argv, cwd=target, env=environment, title=f"{name} {version}", report=report)
 
-    return once(folder, make) / name
+    return once(_folder(name, version), make) / name
+
+
+def require_compiler(*, metrics: bool = False) -> None:
+    """Raises unless all programs of a cluster are built, or can be: before anything else is installed for them.
+
+    Args:
+        metrics: whether metrics-server is among them.
+    """
+    wanted = [_kubernetes_folder(), _coredns_folder(), _folder("versitygw", VERSITYGW)]
+    if metrics:
+        wanted.append(_folder("metrics-server", METRICS_SERVER))
+    if not all(folder.is_dir() for folder in wanted):
+        go()
 
 
 def go() -> str:
@@ -95,8 +112,7 @@ def go() -> str:
     Raises:
         LocalClusterError: there is none, or it is too old.
     """
-    usual = Path("/usr/local/go/bin/go")  # where https://go.dev/doc/install puts it
-    found = shutil.which("go") or (str(usual) if usual.exists() else None)
+    found = shutil.which("go") or (str(USUAL_GO) if USUAL_GO.exists() else None)
     wanted = ".".join(map(str, _MINIMUM_GO))
     hint = f"install Go {wanted} or newer from https://go.dev/dl (Debian 12's golang is too old)"
     if found is None:
@@ -109,8 +125,6 @@ def go() -> str:
 
 
 def _kubernetes(report: Report) -> Path:
-    folder = cache() / "bin" / f"kube-{KUBERNETES}-{digest(MODULE)}"
-
     def make(target: Path) -> None:
         major, minor, _ = KUBERNETES.split(".")
         values = {
@@ -126,7 +140,19 @@ def _kubernetes(report: Report) -> Path:
         )
         (target / "kubectl").symlink_to("kube")
 
-    return once(folder, make)
+    return once(_kubernetes_folder(), make)
+
+
+def _kubernetes_folder() -> Path:
+    return _folder("kube", f"{KUBERNETES}-{digest(MODULE)}")
+
+
+def _coredns_folder() -> Path:
+    return _folder("coredns", f"{COREDNS}-{digest(MODULE / 'coredns')}")
+
+
+def _folder(name: str, version: str) -> Path:
+    return cache() / "bin" / f"{name}-{version}"
 
 
 def compile_into(
@@ -172,8 +198,7 @@ def once(folder: Path, make: Callable[[Path], None]) -> Path:
     """Returns the folder, filled by `make` unless it is there. Two commands at once do the work once."""
     if folder.is_dir():
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_name(f".{folder.name}.lock")):
+    with locked(folder.with_name(f".{folder.name}.lock")):
         if not folder.is_dir():
             part = folder.with_name(f".{folder.name}.part")
             shutil.rmtree(part, ignore_errors=True)  # of a build that was killed
@@ -187,9 +212,15 @@ def once(folder: Path, make: Callable[[Path], None]) -> Path:
 
 
 @contextmanager
-def _locked(file: Path) -> Iterator[None]:
+def locked(file: Path, *, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Holds the lock of this name; whoever comes second waits, and says so by `waiting`."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 

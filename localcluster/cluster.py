@@ -11,7 +11,6 @@ Both commands may be given at any time, in any state: `up` starts what is missin
 there.
 """
 
-import fcntl
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -20,7 +19,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from localcluster import addresses, build, cgroups, host, network, pauseimage, preflight, prerequisites
+from localcluster import addresses, build, host, network, pauseimage, preflight, prerequisites, strays
 from localcluster.addons import Addons, Programs
 from localcluster.controlplane import ControlPlane
 from localcluster.errors import LocalClusterError
@@ -28,6 +27,8 @@ from localcluster.node import Node, nodes
 from localcluster.nodeconfig import PAUSE_IMAGE
 from localcluster.processes import Daemon
 from localcluster.progress import Progress
+
+_HOST = "host.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +102,11 @@ def current() -> Cluster | None:
         return None
 
 
+def begun() -> bool:
+    """Whether an `up`, be it one that failed, has changed something that `down` would put back."""
+    return (folder() / _HOST).exists()
+
+
 def up(*, size: int = 1, metrics: bool = False, progress: Progress | None = None) -> Cluster:
     """Brings the cluster up, or repairs it; returns when all nodes are Ready.
 
@@ -113,19 +119,21 @@ def up(*, size: int = 1, metrics: bool = False, progress: Progress | None = None
         LocalClusterError: in one line, what is missing or does not work.
     """
     report = progress or Progress()
-    with report.step("checks"):
-        preflight.require_root()
-        prerequisites.install(report.say)
+    preflight.require_root()
     with _locked():
         before = current()
-        preflight.check(folder(), fresh=before is None)
+        metrics = metrics or (before is not None and before.programs.metrics_server is not None)
+        with report.step("checks"):
+            preflight.check(folder(), fresh=before is None, metrics=metrics)
+            prerequisites.install(report.say)
+            if before is None:
+                preflight.check_addresses()
         with report.step("programs"):
             kube, pause = build.kube(report.say), build.pause(report.say)
-            had = before is not None and before.programs.metrics_server is not None
-            programs = Programs.built(report.say, metrics=metrics or had)
+            programs = Programs.built(report.say, metrics=metrics)
         size = max(size, before.size if before else 1)
         cluster = Cluster(folder=folder(), kube=kube, programs=programs, size=size)
-        host.remember(cluster.folder / "host.json")
+        host.remember(cluster.folder / _HOST)
         _note(cluster)
         _bring_up(cluster, pause=pause, report=report)
     return cluster
@@ -140,13 +148,14 @@ def down(*, purge: bool = False, progress: Progress | None = None) -> None:
     """
     report = progress or Progress()
     preflight.require_root()
+    prerequisites.tidy()
     with _locked():
         cluster = current()
         if cluster is not None:
             with report.step("stop pods and daemons"):
                 _stop(cluster)
         with report.step("remove what is left"):
-            _sweep(folder(), purge=purge)
+            strays.sweep(folder(), purge=purge)
 
 
 def await_ready(cluster: Cluster, *, seconds: float = 60) -> dict[str, str]:
@@ -169,7 +178,7 @@ def await_ready(cluster: Cluster, *, seconds: float = 60) -> dict[str, str]:
 
 def _bring_up(cluster: Cluster, *, pause: Path, report: Progress) -> None:
     with report.step("network"):
-        _stop_strays(cluster)
+        strays.stop(cluster.nodes, [daemon for _, daemon in cluster.daemons()])
         network.create(cluster.places)
     with report.step("control plane"):
         cluster.plane.start()
@@ -192,25 +201,6 @@ def _bring_up(cluster: Cluster, *, pause: Path, report: Progress) -> None:
             node.start_proxy(plane.kubeconfig_for("system:kube-proxy"))
 
 
-def _stop_strays(cluster: Cluster) -> None:
-    """Stops daemons of an older build, and those whose network namespace was deleted under them.
-
-    The latter live on, in a namespace without a name that nobody else can reach.
-    """
-    named = network.namespaces()
-    for _, daemon in cluster.daemons():
-        pid = daemon.pid
-        if pid is None:
-            continue
-        lost = daemon.netns is not None and (
-            daemon.netns not in named
-            or pid not in host.processes_in([network.NETNS_DIRECTORY / daemon.netns])
-        )
-        program = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
-        if lost or (daemon.argv[0].startswith("/") and program != daemon.argv[0]):
-            daemon.stop()
-
-
 def _stop(cluster: Cluster) -> None:
     """Ends the pods and all processes. What this cannot end, the sweep that follows does."""
     for node in cluster.nodes:
@@ -223,25 +213,6 @@ def _stop(cluster: Cluster) -> None:
             daemon.kill()  # its data goes too: nothing is gained by a farewell
 
 
-def _sweep(state: Path, *, purge: bool) -> None:
-    """Removes by looking, not by remembering: namespaces, cgroups, mounts and open files tell."""
-    host.kill(lambda: host.processes_in(network.NETNS_DIRECTORY / netns for netns in network.namespaces()))
-    host.kill(lambda: host.processes_with_files_in(state, programs=("nginx", "versitygw")))
-    for name in {group.name for group in cgroups.existing(network.NODE_PREFIX)}:
-        cgroups.kill(name)
-        cgroups.remove(name)
-    for node in (state / "nodes").glob("*"):
-        host.remove_shim_sockets(node / "containerd")
-    host.unmount_below(state)
-    network.remove()
-    host.restore(state / "host.json", ours=state)
-    for path in sorted(state.glob("*")):
-        if path.name != "images" or purge:
-            host.remove_folder(path) if path.is_dir() else path.unlink()
-    if purge and state.exists():
-        state.rmdir()
-
-
 def _note(cluster: Cluster) -> None:
     part = cluster.folder / "cluster.part"
     note = {"kube": cluster.kube, "size": cluster.size, **asdict(cluster.programs)}
@@ -252,9 +223,7 @@ def _note(cluster: Cluster) -> None:
 @contextmanager
 def _locked() -> Iterator[None]:
     """Lets one `up` or `down` work at a time; the second waits."""
-    folder().mkdir(parents=True, exist_ok=True)
-    with folder().with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with build.locked(folder().with_suffix(".lock")):
         folder().mkdir(parents=True, exist_ok=True)
         yield
 

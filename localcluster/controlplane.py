@@ -10,15 +10,13 @@ Certificates are real, RBAC and Node authorization are on, and the audit log hol
 
 import ssl
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
-from localcluster import addresses, build, kubeconfig
+from localcluster import addresses, build, direct, kubeconfig
 from localcluster.commands import run
 from localcluster.pki import Authority, Certificate
 from localcluster.ports import free_ports
@@ -120,6 +118,7 @@ class ControlPlane:
             f"--kubeconfig={self.kubeconfig}",
             *argv,
             stdin=stdin,
+            env=direct.environment(),
             check=check,
             timeout=timeout,
         )
@@ -158,17 +157,7 @@ class ControlPlane:
         identity = self.authority.client(ADMIN, groups=["system:masters"])
         context = ssl.create_default_context(cafile=str(self.authority.certificate))
         context.load_cert_chain(identity.certificate, identity.key)
-        opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-        )
-        try:
-            with opener.open(f"{self.url}/readyz", timeout=5) as response:
-                return bool(response.status == 200)
-        except urllib.error.HTTPError as error:
-            error.close()
-            return False
-        except OSError:
-            return False
+        return direct.status(f"{self.url}/readyz", context=context) == 200
 
     def daemons(self) -> list[Daemon]:
         """The processes, in the order in which they start."""

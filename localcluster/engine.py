@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from localcluster import baseimage, build, pipconf
 from localcluster.commands import run
 from localcluster.errors import LocalClusterError
 
+PATIENCE_SECONDS = 30.0
 _HOUR = 3600.0
 
 
@@ -168,21 +168,26 @@ class Buildah:
         return {"BUILDAH_ISOLATION": "chroot", **os.environ}
 
 
+def docker_answers() -> bool:
+    """Whether docker is here and its daemon answers; one that hangs for half a minute does not."""
+    if not shutil.which("docker"):
+        return False
+    try:
+        return bool(
+            run("docker", "version", "--format", "{{.Server.Version}}", timeout=PATIENCE_SECONDS).strip()
+        )
+    except LocalClusterError:
+        return False
+
+
 def choose() -> Docker | Buildah:
     """Returns docker if its daemon answers, else buildah.
 
     Raises:
         LocalClusterError: there is neither.
     """
-    if shutil.which("docker"):
-        asked = subprocess.run(
-            ["docker", "version", "--format", "{{.Server.Version}}"],
-            capture_output=True,
-            check=False,
-            timeout=30,
-        )
-        if asked.returncode == 0:
-            return Docker()
+    if docker_answers():
+        return Docker()
     if shutil.which("buildah"):
         return Buildah()
     raise LocalClusterError(

@@ -8,6 +8,7 @@ others have put there.
 import ctypes
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -15,6 +16,7 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from localcluster import addresses
 from localcluster.errors import LocalClusterError
 
 # https://github.com/kubernetes/kubernetes/blob/v1.35.4/staging/src/k8s.io/component-helpers/node/util/sysctl/sysctl.go
@@ -30,7 +32,7 @@ CNI_RESULTS = Path("/var/lib/cni/results")  # https://github.com/containernetwor
 CONTAINER_LOGS = Path("/var/log/containers")
 DEVICE_PLUGINS = Path("/var/lib/kubelet/device-plugins")
 SHIM_SOCKETS = Path("/run/containerd/s")
-NETNS = Path("/run/netns")
+NETNS = addresses.NETNS_DIRECTORY
 LOCK = Path("/run/xtables.lock")
 FOLDERS = (
     CNI_RESULTS.parent / "cache",
@@ -124,19 +126,27 @@ def processes_in(netns: Iterable[Path]) -> set[int]:
     return found
 
 
-def processes_with_files_in(folder: Path, *, programs: Collection[str]) -> set[int]:
-    """The processes of these programs that have a file of the folder open, their log at least.
+def processes_of(folder: Path, *, programs: Collection[str]) -> set[int]:
+    """The processes of these programs that work on the folder: it is named on their command line, or a file of it open.
 
-    A worker of nginx whose master was killed is found by this alone.
+    containerd's shims show the first, also when namespace and containerd are lost; a worker of nginx whose master was
+    killed shows the second. Whoever else reads there, as a pager or an editor does, runs another program.
     """
+    named = re.compile(rf"(?:^|[=\s]){re.escape(str(folder))}(?:/|$)")
     found = set()
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # ended meanwhile
-            if (process / "exe").readlink().name in programs and any(
-                file.readlink().is_relative_to(folder) for file in (process / "fd").iterdir()
-            ):
+            program = (process / "exe").readlink().name.removesuffix(" (deleted)")
+            if program not in programs:
+                continue
+            words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            if any(map(named.search, words)) or _has_open(process, folder):
                 found.add(int(process.name))
     return found
+
+
+def _has_open(process: Path, folder: Path) -> bool:
+    return any(file.readlink().is_relative_to(folder) for file in (process / "fd").iterdir())
 
 
 def kill(find: Callable[[], set[int]], *, seconds: float = 15) -> None:

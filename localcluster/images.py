@@ -1,7 +1,7 @@
-"""Builds Catfish's images, and the pause image, with docker or buildah; `load` brings them to nodes.
+"""Builds Catfish's images with docker or buildah; `load` brings them to nodes.
 
-Called by the command line and the demo. An image carries a hash of all that it was made from in a label: what
-has not changed is not built again.
+Called by the command line. An image carries a hash of all that it was made from in a label: what has not changed is
+not built again. Two commands that want the same image at once build it once.
 """
 
 import dataclasses
@@ -10,18 +10,18 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from localcluster import baseimage, engine, pipconf
 from localcluster import build as programs
-from localcluster.commands import run
 from localcluster.errors import LocalClusterError
+from localcluster.progress import say
 from localcluster.transfer import load
 
-__all__ = ["build", "load", "pause_image"]
+__all__ = ["build", "load"]
 
 ROOT = Path(__file__).resolve().parent.parent
-PAUSE = "localhost/catfish-pause:1"
 _TORCH = "localhost/catfish-torch"
 _LABEL = "dev.catfish.inputs"
 _REPORT_SECONDS = 15
@@ -33,7 +33,7 @@ _SOURCES = {
 
 
 def build(
-    which: Sequence[str] = ("operator", "server"), version: str = "v1", report: programs.Report = print
+    which: Sequence[str] = ("operator", "server"), version: str = "v1", report: programs.Report = say
 ) -> list[str]:
     """Builds the images named, where something of theirs has changed.
 
@@ -51,16 +51,27 @@ def build(
         tag = version if each == "server" else "dev"
         name = f"catfish-{each}:{tag}"
         names.append(name)
-        if (builder.labels(name) or {}).get(_LABEL) == _inputs(each, tag):
-            report(f"image {name} is up to date")
-            continue
-        builder.prepare(report)
-        with tempfile.TemporaryDirectory() as folder:
+        with _alone(name, report), tempfile.TemporaryDirectory() as folder:
+            if (builder.labels(name) or {}).get(_LABEL) == _inputs(each, tag):
+                report(f"image {name} is up to date")
+                continue
+            with _alone(baseimage.NAME, report):
+                builder.prepare(report)
             order = _order(each, name, tag, Path(folder) / "pip.conf")
             if each == "server" and isinstance(builder, engine.Buildah):
                 order = _on_shared_torch(builder, order, report)
             _run_build(builder, order, report)
     return names
+
+
+def _alone(name: str, report: programs.Report) -> AbstractContextManager[None]:
+    """One build of this image at a time: both would write to one log, and the second find all done by the first."""
+    lock = _log(name).with_suffix(".lock")
+    return programs.locked(lock, waiting=lambda: report(f"image {name}: another command builds it, waiting"))
+
+
+def _log(name: str) -> Path:
+    return programs.cache() / "log" / f"build-{name.replace(':', '-').replace('/', '-')}.log"
 
 
 def _on_shared_torch(builder: engine.Buildah, order: engine.Order, report: programs.Report) -> engine.Order:
@@ -75,30 +86,11 @@ def _on_shared_torch(builder: engine.Buildah, order: engine.Order, report: progr
     for source in ("requirements/torch.txt", "requirements/trim_torch.py"):
         hashed.update((ROOT / source).read_bytes())
     name = f"{_TORCH}:{hashed.hexdigest()[:20]}"
-    if builder.labels(name) is None:
-        _run_build(builder, dataclasses.replace(order, name=name, target="torch", labels={}), report)
+    with _alone(name, report):
+        if builder.labels(name) is None:
+            _run_build(builder, dataclasses.replace(order, name=name, target="torch", labels={}), report)
     contexts = {**order.contexts, "torch": f"docker-image://{name}"}
     return dataclasses.replace(order, contexts=contexts)
-
-
-def pause_image(report: programs.Report = print) -> str:
-    """Returns the name of the image that holds a pod's namespaces open; builds it if it is missing."""
-    builder = engine.choose()
-    program = programs.pause(report)
-    inputs = hashlib.sha256(program.read_bytes()).hexdigest()[:20]
-    if (builder.labels(PAUSE) or {}).get(_LABEL) != inputs:
-        with tempfile.TemporaryDirectory() as folder:
-            context = Path(folder)
-            (context / "pause").write_bytes(program.read_bytes())
-            (context / "pause").chmod(0o755)
-            dockerfile = context / "Dockerfile"
-            dockerfile.write_text(
-                'FROM scratch\nCOPY pause /pause\nUSER 65535:65535\nENTRYPOINT ["/pause"]\n'
-            )
-            order = engine.Order(name=PAUSE, context=context, dockerfile=dockerfile, labels={_LABEL: inputs})
-            argv, environment = builder.command(order)
-            run(*argv, env=environment)
-    return PAUSE
 
 
 def _inputs(which: str, version: str) -> str:
@@ -137,8 +129,7 @@ def _order(which: str, name: str, version: str, config: Path) -> engine.Order:
 
 def _run_build(builder: engine.Engine, order: engine.Order, report: programs.Report) -> None:
     """Runs the builder and says every few seconds which step it is at."""
-    log = programs.cache() / "log" / f"build-{order.name.replace(':', '-').replace('/', '-')}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log = _log(order.name)
     argv, environment = builder.command(order)
     start = time.monotonic()
     report(f"building {order.name} with {builder.name} (log: {log})")

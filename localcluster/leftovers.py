@@ -6,12 +6,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from localcluster import cgroups, host
+from localcluster import cgroups, host, prerequisites
 from localcluster.commands import run
 
 _PATHS = (
     *host.FOLDERS,
     host.LOCK,
+    prerequisites.POLICY,
     *map(
         Path,
         (

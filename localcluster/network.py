@@ -13,7 +13,6 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_network
-from pathlib import Path
 from typing import Any
 
 from localcluster import addresses
@@ -23,7 +22,7 @@ SWITCH = "catfish-switch"
 HOST_INTERFACE = "catfish0"
 POD_BRIDGE = "cni0"
 NODE_PREFIX = "catfish-node"
-NETNS_DIRECTORY = Path("/run/netns")
+NETNS_DIRECTORY = addresses.NETNS_DIRECTORY
 
 # ARP asks that many times, a second apart, before it reports a neighbour as gone. The kernel's 3 is too few
 # on a machine that stalls for some seconds under load: 2 of 20,000 requests failed with EHOSTUNREACH while

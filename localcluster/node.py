@@ -2,13 +2,11 @@
 
 import os
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcluster import cgroups, nodeconfig, processes
+from localcluster import cgroups, direct, nodeconfig, processes
 from localcluster.commands import run
 from localcluster.errors import LocalClusterError
 from localcluster.network import Member
@@ -91,7 +89,7 @@ class Node:
         daemon = self._proxy()
         daemon.start()
         until = time.monotonic() + seconds
-        while not _answers(f"http://{self.member.address}:{_PROXY_HEALTH}/healthz"):
+        while direct.status(f"http://{self.member.address}:{_PROXY_HEALTH}/healthz") != 200:
             processes.await_alive(daemon, until=until)
 
     def daemons(self) -> list[processes.Daemon]:
@@ -181,19 +179,6 @@ def _write(file: Path, text: str) -> None:
     """Writes a file unless it says so already: kube-proxy ends itself when its configuration is touched."""
     if not file.exists() or file.read_text() != text:
         file.write_text(text)
-
-
-def _answers(url: str) -> bool:
-    """Whether a GET, made without the user's proxy settings, is answered with 200."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(url, timeout=5) as response:
-            return bool(response.status == 200)
-    except urllib.error.HTTPError as error:
-        error.close()
-        return False
-    except OSError:
-        return False
 
 
 def _effective_capabilities() -> int:

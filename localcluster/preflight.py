@@ -1,11 +1,14 @@
-"""What must be right before a cluster is started, each checked before anything is changed."""
+"""What must be right before a cluster is started, checked before anything is changed.
+
+Only the look for addresses comes after the installation of packages: it takes `ip`.
+"""
 
 import os
 import shutil
 import sys
 from pathlib import Path
 
-from localcluster import host, network
+from localcluster import build, host, network
 from localcluster.errors import LocalClusterError
 
 _NEEDED_GB = 5  # state, images' snapshots and logs of the cluster alone
@@ -21,12 +24,13 @@ def require_root() -> None:
         )
 
 
-def check(folder: Path, *, fresh: bool) -> None:
-    """Raises in one line when something stands in the way.
+def check(folder: Path, *, fresh: bool, metrics: bool = False) -> None:
+    """Raises in one line when something stands in the way that no package would mend.
 
     Args:
         folder: where the cluster's state will lie.
         fresh: whether no cluster is there yet; a running one is in nobody's way.
+        metrics: whether metrics-server has to be built too.
     """
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(existing).free / 1e9
@@ -34,12 +38,16 @@ def check(folder: Path, *, fresh: bool) -> None:
         raise LocalClusterError(
             f"{existing} has {free:.1f} GB left, the cluster needs {_NEEDED_GB}: choose another CATFISH_CACHE"
         )
-    if not fresh:
-        return
-    if taken := network.collisions():
-        raise LocalClusterError(f"{taken[0]}; remove it first (`ip route`, `ip address` show it)")
-    if (host.DEVICE_PLUGINS / "kubelet.sock").exists() and not (folder / "host.json").exists():
+    build.require_compiler(metrics=metrics)
+    foreign = (host.DEVICE_PLUGINS / "kubelet.sock").exists() and not (folder / "host.json").exists()
+    if fresh and foreign:
         raise LocalClusterError(
             "another kubelet runs on this machine (/var/lib/kubelet/device-plugins/kubelet.sock) and two "
             "would disturb each other: use that cluster, with --provider current"
         )
+
+
+def check_addresses() -> None:
+    """Raises when something else uses the addresses of a cluster that is not there yet."""
+    if taken := network.collisions():
+        raise LocalClusterError(f"{taken[0]}; remove it first (`ip route`, `ip address` show it)")

@@ -4,12 +4,14 @@ import importlib.util
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from localcluster import build
 from localcluster.errors import LocalClusterError
+from localcluster.progress import say
 
 # program (on PATH or a full path) -> Debian and Ubuntu package
 _PACKAGES = {
@@ -29,7 +31,8 @@ _PACKAGES = {
     "curl": "curl",
 }
 _SERVICES = ("etcd", "containerd", "nginx")
-_POLICY = Path("/usr/sbin/policy-rc.d")  # see invoke-rc.d(8)
+POLICY = Path("/usr/sbin/policy-rc.d")  # see invoke-rc.d(8)
+_MARK = "# catfish: python3 -m localcluster prerequisites"
 
 
 def missing() -> list[str]:
@@ -52,12 +55,14 @@ def problem() -> str | None:
     return "; ".join(parts) or None
 
 
-def install(report: Callable[[str], None] = print) -> None:
+def install(report: Callable[[str], None] = say) -> None:
     """Installs what is missing with apt-get, as root. No service of the system is started or enabled by it.
 
     Raises:
         LocalClusterError: something is missing and cannot be installed from here.
     """
+    if os.geteuid() == 0:
+        tidy()
     packages = missing()
     if packages and (not shutil.which("apt-get") or os.geteuid() != 0):
         raise LocalClusterError(problem() or "")
@@ -65,7 +70,7 @@ def install(report: Callable[[str], None] = print) -> None:
         return
     report(f"installing {' '.join(packages)}")
     running = {name for name in _SERVICES if _enabled(name)}
-    with _nothing_started():
+    with _one_at_a_time(), _nothing_started():
         _apt("update", "--quiet=2")
         _apt("install", "--quiet=2", "--yes", "--no-install-recommends", *packages)
     for name in _SERVICES:  # enabled by their packages: they would start with the machine
@@ -83,11 +88,17 @@ def _found(program: str) -> bool:
 
 
 def _apt(*words: str) -> None:
+    """Runs apt-get to its end, also when we are told to stop: dpkg would go on, and its policy be gone."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    argv: Sequence[str] = ("apt-get", *words)
-    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(("apt-get", *words), env=environment, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            process.wait()
+        finally:  # at once, unless the first wait was cut short
+            process.wait()
+        log.seek(0)
+        said = log.read().strip().splitlines()[-1:]
+    if process.returncode != 0:
         raise LocalClusterError(f"`apt-get {words[0]}` failed: {''.join(said)}")
 
 
@@ -98,15 +109,37 @@ def _enabled(service: str) -> bool:
     return done.returncode == 0
 
 
+def tidy() -> None:
+    """Removes the policy that an installation left which was killed: no package would start its service again."""
+    if _is_ours():
+        with _one_at_a_time():
+            if _is_ours():
+                POLICY.unlink()
+
+
 @contextmanager
 def _nothing_started() -> Iterator[None]:
     """Packages start their services right away unless a policy says no; one that is there already stays."""
-    if _POLICY.exists():
+    if POLICY.exists() and not _is_ours():
         yield
         return
-    _POLICY.write_text("#!/bin/sh\nexit 101\n")
-    _POLICY.chmod(0o755)
+    POLICY.write_text(f"#!/bin/sh\n{_MARK}\nexit 101\n")
+    POLICY.chmod(0o755)
     try:
         yield
     finally:
-        _POLICY.unlink()
+        POLICY.unlink()
+
+
+def _is_ours() -> bool:
+    try:
+        return _MARK in POLICY.read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """The policy of an installation that is under way is nobody else's to remove."""
+    with build.locked(build.cache() / ".prerequisites.lock"):
+        yield

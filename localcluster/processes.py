@@ -14,9 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from localcluster import addresses, direct
 from localcluster.errors import LocalClusterError
-
-NETNS = Path("/run/netns")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +62,18 @@ class Daemon:
         self.directory.mkdir(parents=True, exist_ok=True)
         if self.log.exists():
             self.log.replace(self.log.with_suffix(".log.1"))
-        argv = self.argv if self.netns is None else ("nsenter", f"--net={NETNS / self.netns}", *self.argv)
+        argv = (
+            self.argv
+            if self.netns is None
+            else ("nsenter", f"--net={addresses.NETNS_DIRECTORY / self.netns}", *self.argv)
+        )
         to_log = (os.POSIX_SPAWN_OPEN, 1, str(self.log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             # Not subprocess: its objects complain when they are thrown away before the process has ended.
             pid = os.posix_spawnp(
                 argv[0],
                 argv,
-                {**os.environ, **(self.env or {})},
+                {**direct.environment(), **(self.env or {})},
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     to_log,

@@ -1,4 +1,8 @@
-"""Progress on the terminal: one line for each step, with a tick and the seconds it took."""
+"""Progress on the terminal: one line for each step, with a tick and the seconds it took.
+
+A line is one write, so that lines of two commands in one log stay whole: `print` makes two of it where Python does
+not buffer.
+"""
 
 import sys
 import time
@@ -14,14 +18,13 @@ class Progress:
 
     stream: TextIO = field(default_factory=lambda: sys.stdout)
     width: int = 24
+    running: str = ""
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
         """Times what happens inside; an exception marks the step as failed and travels on."""
-        live = self.stream.isatty()
-        if live:
-            self.stream.write(f"..   {title}")
-            self.stream.flush()
+        self.running = f"..   {title}"
+        self._write(self._shown())
         start = time.monotonic()
         mark = "FAIL"
         try:
@@ -29,12 +32,26 @@ class Progress:
             mark = "ok"
         finally:
             spent = time.monotonic() - start
-            self.stream.write(
-                ("\r\x1b[K" if live else "") + f"{mark:<4} {title:<{self.width}} {spent:6.1f} s\n"
-            )
-            self.stream.flush()
+            clear, self.running = self._clear(), ""
+            self._write(f"{clear}{mark:<4} {title:<{self.width}} {spent:6.1f} s\n")
 
     def say(self, line: str) -> None:
-        """A line between the steps."""
-        self.stream.write(line + "\n")
-        self.stream.flush()
+        """A line between the steps, or above the one that runs."""
+        self._write(f"{self._clear()}{line}\n{self._shown()}")
+
+    def _shown(self) -> str:
+        """The step that runs, on a terminal; a log gets it when it has ended."""
+        return self.running if self.stream.isatty() else ""
+
+    def _clear(self) -> str:
+        return "\r\x1b[K" if self._shown() else ""
+
+    def _write(self, text: str) -> None:
+        if text:
+            self.stream.write(text)
+            self.stream.flush()
+
+
+def say(line: str) -> None:
+    """A line on standard output."""
+    Progress().say(line)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from localcluster import build, cluster
+from localcluster import build, cluster, engine
 from localcluster.commands import run
 from localcluster.errors import LocalClusterError
 from localcluster.progress import Progress
@@ -28,8 +28,8 @@ class Provider(Protocol):
     def kubeconfig(self) -> Path:
         """The administrator's kubeconfig."""
 
-    def load(self, names: Sequence[str]) -> None:
-        """Gives images of this machine to all nodes."""
+    def load(self, names: Sequence[str], report: build.Report) -> None:
+        """Gives images of this machine to all nodes, with a line for each."""
 
 
 class Local:
@@ -47,11 +47,11 @@ class Local:
         """The administrator's kubeconfig."""
         return self._running().plane.kubeconfig
 
-    def load(self, names: Sequence[str]) -> None:
+    def load(self, names: Sequence[str], report: build.Report) -> None:
         """Copies images from the image builder into each node's containerd."""
         from localcluster import images  # noqa: PLC0415 - the cluster alone does not need the image tools
 
-        images.load(names, self._running().nodes)
+        images.load(names, self._running().nodes, report)
 
     def _running(self) -> cluster.Cluster:
         running = cluster.current()
@@ -94,7 +94,7 @@ class Kind:
         self._file().write_text(run("kind", "get", "kubeconfig", "--name", _KIND_CLUSTER))
         return self._file()
 
-    def load(self, names: Sequence[str]) -> None:
+    def load(self, names: Sequence[str], report: build.Report) -> None:  # noqa: ARG002 - kind is silent
         """Copies images from Docker into each node."""
         run("kind", "load", "docker-image", "--name", _KIND_CLUSTER, *names, timeout=1800)
 
@@ -123,7 +123,7 @@ class Current:
         named = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
         return Path(named) if named else Path.home() / ".kube" / "config"
 
-    def load(self, names: Sequence[str]) -> None:
+    def load(self, names: Sequence[str], report: build.Report) -> None:  # noqa: ARG002 - nothing is loaded
         """Raises: only the owner knows where this cluster takes its images from."""
         raise LocalClusterError(f"push {', '.join(names)} to a registry that your cluster pulls from")
 
@@ -131,41 +131,51 @@ class Current:
 def chosen(name: str) -> tuple[Provider, str]:
     """Returns the provider of this name, and a line that says which it is and why."""
     if name == "auto":
-        if shutil.which("kind") and _docker_answers():
+        docker = engine.docker_answers()
+        if docker and shutil.which("kind"):
             return Kind(), "provider: kind (Docker answers and kind is installed)"
-        missing = "kind is not installed" if _docker_answers() else "no Docker daemon answers"
+        missing = "kind is not installed" if docker else "no Docker daemon answers"
         return Local(), f"provider: local ({missing})"
     named: dict[str, Provider] = {"local": Local(), "kind": Kind(), "current": Current()}
     return named[name], f"provider: {name} (as asked)"
 
 
 def remember(name: str, provider: Provider) -> None:
-    """Notes which provider the later commands mean."""
-    note = _note()
-    note.parent.mkdir(parents=True, exist_ok=True)
-    note.write_text({Local: "local", Kind: "kind", Current: "current"}.get(type(provider), name))
+    """Notes which provider the later commands mean; those before it stay noted, for `down`."""
+    kind = {Local: "local", Kind: "kind", Current: "current"}.get(type(provider), name)
+    _write([*(other for other in _noted() if other != kind), kind])
 
 
 def remembered() -> Provider:
     """The provider of the last `up`; local if there was none."""
-    note = _note()
-    return chosen(note.read_text().strip() if note.exists() else "local")[0]
+    return chosen((_noted() or ["local"])[-1])[0]
 
 
-def forget() -> None:
-    """Removes the note of the last `up`."""
-    _note().unlink(missing_ok=True)
+def used() -> dict[str, Provider]:
+    """What was brought up and not taken down since, by name, the latest first; local if there was none."""
+    names = _noted()
+    if "local" not in names and (not names or cluster.begun()):  # an `up` that failed is noted by nobody
+        names.insert(0, "local")
+    return {name: chosen(name)[0] for name in reversed(names)}
+
+
+def forget(name: str) -> None:
+    """Removes a provider from the note."""
+    _write([other for other in _noted() if other != name])
+
+
+def _noted() -> list[str]:
+    """The names in the order of their last `up`."""
+    return _note().read_text().split() if _note().exists() else []
+
+
+def _write(names: Sequence[str]) -> None:
+    if not names:
+        _note().unlink(missing_ok=True)
+        return
+    _note().parent.mkdir(parents=True, exist_ok=True)
+    _note().write_text("\n".join(names))
 
 
 def _note() -> Path:
     return build.cache() / "clusters" / "provider"
-
-
-def _docker_answers() -> bool:
-    if not shutil.which("docker"):
-        return False
-    try:
-        run("docker", "version", timeout=10)
-    except LocalClusterError:
-        return False
-    return True

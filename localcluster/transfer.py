@@ -19,6 +19,7 @@ from localcluster.commands import run
 from localcluster.errors import LocalClusterError
 from localcluster.layout import Exported, Layout
 from localcluster.nodeconfig import NAMESPACE
+from localcluster.progress import say
 
 
 class Node(Protocol):
@@ -33,7 +34,7 @@ class Node(Protocol):
         """Where its containerd answers."""
 
 
-def load(names: Sequence[str], nodes: Sequence[Node], report: build.Report = print) -> None:
+def load(names: Sequence[str], nodes: Sequence[Node], report: build.Report = say) -> None:
     """Brings images from the builder's store to nodes.
 
     Args:

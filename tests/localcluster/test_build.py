@@ -98,3 +98,15 @@ def test_the_cache_is_where_the_variable_says_else_in_the_users_cache(monkeypatc
     monkeypatch.delenv("CATFISH_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert build.cache() == tmp_path / "catfish"
+
+
+@pytest.mark.parametrize("metrics", [False, True], ids=["without metrics", "with metrics"])
+def test_go_is_asked_for_only_where_something_is_to_be_compiled(empty_cache, monkeypatch, metrics):
+    monkeypatch.setenv("PATH", str(empty_cache))
+    monkeypatch.setattr(build, "USUAL_GO", empty_cache / "go")
+    with pytest.raises(LocalClusterError, match="Go is missing"):
+        build.require_compiler(metrics=metrics)
+    for make in (build.kube, build.coredns, build.versitygw, *((build.metrics_server,) if metrics else ())):
+        monkeypatch.setattr(build, "once", lambda folder, _: folder)
+        make(print).parent.mkdir(parents=True)
+    build.require_compiler(metrics=metrics)

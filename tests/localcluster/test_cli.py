@@ -25,7 +25,7 @@ class Recorder:
     def down(self, *, purge, **_):
         self.asked.append(("down", purge))
 
-    def load(self, names):
+    def load(self, names, _):
         self.asked.append(("load", *names))
 
     def kubeconfig(self):
@@ -100,7 +100,7 @@ def test_the_kubectl_that_takes_our_place_gets_the_clusters_kubeconfig(monkeypat
 )
 def test_auto_takes_kind_where_it_can_and_says_why(monkeypatch, kind, docker, chosen, why):
     monkeypatch.setattr(providers.shutil, "which", lambda _: "/bin/kind" if kind else None)
-    monkeypatch.setattr(providers, "_docker_answers", lambda: docker)
+    monkeypatch.setattr(providers.engine, "docker_answers", lambda: docker)
     provider, reason = providers.chosen("auto")
     assert isinstance(provider, chosen)
     assert why in reason
@@ -111,8 +111,48 @@ def test_later_commands_mean_the_provider_of_the_last_up(name):
     assert isinstance(providers.remembered(), providers.Local)
     providers.remember(name, providers.chosen(name)[0])
     assert isinstance(providers.remembered(), type(providers.chosen(name)[0]))
-    providers.forget()
+    providers.forget(name)
     assert isinstance(providers.remembered(), providers.Local)
+
+
+@pytest.fixture
+def taken_down(monkeypatch):
+    """The kinds of clusters that were taken down."""
+    kinds = []
+    for kind in (providers.Local, providers.Kind, providers.Current):
+        monkeypatch.setattr(kind, "down", lambda self, **_: kinds.append(type(self).__name__))
+    return kinds
+
+
+def test_down_takes_all_down_that_was_brought_up_the_latest_first(taken_down):
+    for name in ("local", "kind", "local", "current"):
+        providers.remember(name, providers.chosen(name)[0])
+    assert cli.main(["down"]) == 0
+    assert cli.main(["down"]) == 0
+    assert taken_down == ["Current", "Local", "Kind", "Local"]
+
+
+def test_a_cluster_that_cannot_be_taken_down_is_not_forgotten_and_keeps_no_other(
+    taken_down, monkeypatch, capsys
+):
+    def fail(*_, **__):
+        raise LocalClusterError("no Docker daemon answers")
+
+    for name in ("current", "kind", "local", "kind"):
+        providers.remember(name, providers.chosen(name)[0])
+    monkeypatch.setattr(providers.Kind, "down", fail)
+    assert cli.main(["down"]) == 1
+    assert capsys.readouterr().err == "localcluster: no Docker daemon answers\n"
+    assert taken_down == ["Local", "Current"]
+    assert list(providers.used()) == ["kind"]
+
+
+def test_down_takes_also_a_local_cluster_down_that_never_came_up(taken_down):
+    providers.remember("current", providers.Current())
+    cluster.folder().mkdir(parents=True)
+    cluster.host.remember(cluster.folder() / "host.json")
+    assert cli.main(["down"]) == 0
+    assert taken_down == ["Current", "Local"]
 
 
 def test_the_current_cluster_is_never_taken_down():
@@ -133,3 +173,41 @@ def test_a_step_that_fails_is_marked_and_its_error_travels_on():
     with pytest.raises(LocalClusterError), Progress(stream=said).step("network"):
         raise LocalClusterError("no")
     assert said.getvalue().startswith("FAIL network")
+
+
+class Log(io.StringIO):
+    """Notes each write; is a terminal if told so."""
+
+    def __init__(self, *, terminal=False):
+        super().__init__()
+        self.writes, self._terminal = [], terminal
+
+    def write(self, text):
+        self.writes.append(text)
+        return super().write(text)
+
+    def isatty(self):
+        return self._terminal
+
+
+def test_a_line_is_one_write_so_that_two_commands_may_share_a_log():
+    log = Log()
+    said = Progress(stream=log, width=8)
+    with said.step("network"):
+        said.say("one")
+    assert log.writes == ["one\n", "ok   network     0.0 s\n"]
+
+
+def test_a_line_on_a_terminal_does_not_run_into_the_step_that_is_shown():
+    log = Log(terminal=True)
+    said = Progress(stream=log, width=8)
+    with said.step("network"):
+        said.say("one")
+    said.say("two")
+    clear = "\r\x1b[K"
+    assert log.writes == [
+        "..   network",
+        f"{clear}one\n..   network",
+        f"{clear}ok   network     0.0 s\n",
+        "two\n",
+    ]

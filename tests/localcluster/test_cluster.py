@@ -1,8 +1,7 @@
+import io
 import json
 import os
 import shutil
-import subprocess
-import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -10,6 +9,7 @@ import pytest
 
 from localcluster import addons, cgroups, cluster, host, leftovers, preflight
 from localcluster.errors import LocalClusterError
+from localcluster.progress import Progress
 
 HYBRID = """\
 tmpfs /sys/fs/cgroup tmpfs rw 0 0
@@ -17,13 +17,6 @@ cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0
 cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0
 """
 READY = {"type": "Ready", "status": "True"}
-
-
-def within(seconds, condition):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -97,25 +90,6 @@ def test_the_first_note_about_the_host_is_the_one_that_counts(machine, tmp_path)
     (machine / "panic").write_text("10\n")
     host.remember(note)
     assert json.loads(note.read_text())["sysctls"] == {"panic": "0\n"}
-
-
-def test_processes_are_found_by_the_files_that_they_have_open(tmp_path):
-    program = tmp_path / "bin" / "nginx"
-    program.parent.mkdir()
-    shutil.copy("/bin/sleep", program)
-    log = tmp_path / "state" / "log"
-    log.parent.mkdir()
-    with log.open("w") as output, subprocess.Popen([program, "60"], stdout=output) as process:
-
-        def found():
-            return host.processes_with_files_in(log.parent, programs=["nginx"])
-
-        within(5, lambda: found() == {process.pid})
-        assert host.processes_with_files_in(log.parent, programs=["other"]) == set()
-        assert host.processes_with_files_in(tmp_path / "bin", programs=["nginx"]) == set()
-        host.kill(lambda: {process.pid} if process.poll() is None else set())
-        assert process.returncode == -9
-        assert found() == set()
 
 
 def test_a_folder_below_which_something_is_mounted_is_not_removed():
@@ -199,12 +173,32 @@ def test_without_root_it_says_what_to_do(monkeypatch):
 
 
 def test_a_foreign_kubelet_is_not_disturbed(tmp_path, monkeypatch):
-    monkeypatch.setattr(preflight.network, "collisions", list)
+    monkeypatch.setattr(preflight.build, "require_compiler", lambda **_: None)
     monkeypatch.setattr(host, "DEVICE_PLUGINS", tmp_path)
     preflight.check(tmp_path / "state", fresh=True)
     (tmp_path / "kubelet.sock").touch()
     with pytest.raises(LocalClusterError, match="another kubelet runs on this machine"):
         preflight.check(tmp_path / "state", fresh=True)
+
+
+def test_addresses_that_are_taken_are_one_readable_line(monkeypatch):
+    monkeypatch.setattr(preflight.network, "collisions", lambda: ["eth1 has the address 198.18.3.4"])
+    with pytest.raises(LocalClusterError, match=r"^eth1 has the address .*remove it first"):
+        preflight.check_addresses()
+
+
+def test_without_go_nothing_is_installed(tmp_path, monkeypatch):
+    """A machine without Go and with an empty cache: it is said before apt-get runs, for apt's Go would not do."""
+    done = []
+    monkeypatch.setenv("CATFISH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(cluster.prerequisites, "install", lambda _: done.append("installed"))
+    monkeypatch.setattr(cluster.build.shutil, "which", lambda _: None)
+    monkeypatch.setattr(cluster.build, "USUAL_GO", tmp_path / "go")
+    with pytest.raises(LocalClusterError, match="Go is missing"):
+        cluster.up(progress=Progress(stream=io.StringIO()))
+    assert done == []
+    assert not cluster.begun()
 
 
 def test_the_difference_of_two_pictures_names_what_came_and_what_went():

@@ -1,11 +1,13 @@
 """The real nginx and the real versitygw on loopback, asked by the client that the model server uses."""
 
 import http.client
+from dataclasses import replace
 
 import pytest
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
+from localcluster import addresses
 from localcluster.store import REGION, Store
 
 pytestmark = pytest.mark.integration
@@ -84,3 +86,37 @@ def test_starting_again_keeps_the_processes_and_a_dead_one_comes_back(store):
     versitygw.kill()
     store.start()
     assert versitygw.alive()
+
+
+def test_a_large_object_goes_through_s3_whole_in_parts_and_back(store):
+    body = bytes(range(256)) * 65_536
+    bucket(store).put("parts.pt", body, chunk_size=6 * 1024 * 1024, use_multipart=True)
+    assert bytes(bucket(store).get("parts.pt").bytes()) == body
+
+
+def test_a_name_that_must_be_escaped_is_signed_and_found(store):
+    bucket(store).put("a b/ü+%.pt", b"escaped")
+    assert bytes(bucket(store).get("a b/ü+%.pt").bytes()) == b"escaped"
+
+
+def test_who_comes_from_outside_of_the_cluster_is_refused_on_both_ports(tmp_path):
+    with Store.start_in(tmp_path, clients="198.18.0.0/15") as closed:
+        assert ask(closed, "PUT", "/models/a.pt", body=b"planted")[0] == 403
+        assert ask(closed, "GET", "/models/")[0] == 403
+        with pytest.raises(BaseError, match="403"):
+            bucket(closed).put("a.pt", b"planted")
+        assert list((closed.files / "models").iterdir()) == []
+
+
+def test_the_port_behind_is_reached_from_this_machine_alone(store):
+    assert store.s3_behind.startswith("127.")
+    assert addresses.STORE_S3_BEHIND.startswith("127.")
+
+
+def test_settings_of_an_older_checkout_are_replaced_in_servers_that_run(tmp_path):
+    with Store.start_in(tmp_path, clients="198.18.0.0/15") as closed:
+        before = [daemon.pid for daemon in closed.daemons()]
+        opened = replace(closed, clients="127.0.0.0/8")
+        opened.start()
+        assert ask(opened, "PUT", "/models/a.pt", body=b"welcome")[0] == 201
+        assert not {daemon.pid for daemon in opened.daemons()} & set(before)
