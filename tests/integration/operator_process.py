@@ -15,14 +15,12 @@ import sys
 import tempfile
 import time
 import urllib.parse
-from collections import Counter
 from pathlib import Path
 
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATOR = "system:serviceaccount:catfish-system:catfish-operator"
-WRITES = ("create", "update", "patch", "delete", "deletecollection")
 MODELS = "/apis/catfish.dev/v1alpha1/namespaces/{}/catfishmodels"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/{}/deployments"
 REVISIONS = "/apis/apps/v1/namespaces/{}/controllerrevisions"
@@ -46,7 +44,7 @@ def wait_for(condition, *, seconds=20.0, what="the condition"):
 
 
 class Api:
-    """A small client of the API server: one connection a thread, JSON in and out."""
+    """A small client of the API server: one connection a request, JSON in and out."""
 
     def __init__(self, kubeconfig):
         config = yaml.safe_load(Path(kubeconfig).read_text())
@@ -235,55 +233,3 @@ class OperatorProcess:
         """The values of its metrics, by name and labels as they are written."""
         lines = [line for line in self.ask("/metrics")[1].splitlines() if not line.startswith("#")]
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
-
-
-class Audit:
-    """What the API server's audit log says about the operator since a moment."""
-
-    def __init__(self, path, *, user=OPERATOR):
-        self._path, self._user = Path(path), user
-        self._from = self._path.stat().st_size
-
-    def entries(self, stage="ResponseComplete"):
-        """The operator's requests; a watch is `ResponseStarted` for as long as it lasts."""
-        parsed = (json.loads(line) for line in self._lines() if line.endswith(b"\n"))
-        return [
-            entry for entry in parsed if entry["user"]["username"] == self._user and entry["stage"] == stage
-        ]
-
-    def _lines(self):
-        with self._path.open("rb") as log:
-            log.seek(self._from)
-            return log.read().splitlines(keepends=True)
-
-    def writes(self, namespace=None):
-        """Those that write (to a namespace), as `verb resource[/subresource] namespace/name`.
-
-        Without Events and the Lease, which are not about what a model is and come in their own time.
-        """
-        return [
-            _what(entry)
-            for entry in self.entries()
-            if entry["verb"] in WRITES
-            and entry["objectRef"]["resource"] not in {"events", "leases"}
-            and namespace in {None, entry["objectRef"].get("namespace")}
-        ]
-
-    def forbidden(self):
-        """The requests that RBAC refused; a quota, or a namespace that is going, refuses with a 403 as well."""
-        decision = "authorization.k8s.io/decision"
-        return [
-            entry["requestURI"]
-            for entry in self.entries()
-            if entry.get("annotations", {}).get(decision) == "forbid"
-        ]
-
-    def requests(self):
-        """How many there were of each verb."""
-        return Counter(entry["verb"] for entry in self.entries())
-
-
-def _what(entry):
-    ref = entry["objectRef"]
-    below = f"/{ref['subresource']}" if "subresource" in ref else ""
-    return f"{entry['verb']} {ref['resource']}{below} {ref.get('namespace')}/{ref.get('name')}"

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from tests.integration.audit import Audit
 from tests.integration.conftest import CRD, establish
 from tests.integration.kubelet import kubelet
 from tests.integration.operator_process import (
@@ -16,7 +17,6 @@ from tests.integration.operator_process import (
     ROOT,
     SERVICES,
     Api,
-    Audit,
     model,
     settled,
     wait_for,

@@ -6,12 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests.integration.audit import WRITES, Audit
 from tests.integration.kubelet import kubelet
 from tests.integration.operator_process import (
     DEPLOYMENTS,
     MODELS,
-    WRITES,
-    Audit,
     model,
     settled,
     wait_for,

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.integration.audit import Audit
 from tests.integration.house import core
 from tests.integration.operator_process import (
     BUDGETS,
@@ -11,7 +12,6 @@ from tests.integration.operator_process import (
     MODELS,
     REVISIONS,
     SERVICES,
-    Audit,
     condition,
     model,
     wait_for,

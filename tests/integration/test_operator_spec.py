@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.integration.audit import Audit
 from tests.integration.house import RESYNC_SECONDS
-from tests.integration.operator_process import DEPLOYMENTS, MODELS, PODS, Audit, model, wait_for
+from tests.integration.operator_process import DEPLOYMENTS, MODELS, PODS, model, wait_for
 
 EVERYTHING = yaml.safe_load(
     (Path(__file__).parents[1] / "operator" / "golden" / "everything.model.yaml").read_text()

@@ -3,13 +3,13 @@
 import pytest
 import yaml
 
+from tests.integration.audit import Audit
 from tests.integration.conftest import CRD, establish
 from tests.integration.kubelet import kubelet
 from tests.integration.operator_process import (
     DEPLOYMENTS,
     MODELS,
     PODS,
-    Audit,
     model,
     settled,
     wait_for,

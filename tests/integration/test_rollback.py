@@ -2,9 +2,9 @@
 
 import pytest
 
+from tests.integration.audit import Audit
 from tests.integration.kubelet import failing, kubelet, running
 from tests.integration.operator_process import (
-    Audit,
     condition,
     settled,
     wait_for,
