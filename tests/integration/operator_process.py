@@ -211,6 +211,16 @@ class OperatorProcess:
                 return int(message.rpartition(" ")[2])
         return None
 
+    def wait_resyncs(self, number):
+        """Waits for so many whole listings begun from now on, each followed by its looks at the models."""
+        done = (
+            self._resyncs() + number + 1
+        )  # one may be under way, and the looks of the last end before the next
+        wait_for(lambda: self._resyncs() >= done, seconds=60, what=f"{number} resyncs")
+
+    def _resyncs(self):
+        return self.metrics().get('catfish_resyncs_total{result="completed"}', 0)
+
     def probe(self, path):
         """The status of a probe; 0 while nothing listens."""
         return self.ask(path)[0]

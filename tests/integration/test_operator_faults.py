@@ -83,8 +83,7 @@ def test_a_restart_with_settled_models_writes_nothing(start, plane, api, namespa
             settle(api, namespace, name)
         operator.terminate()
         audit = Audit(plane.audit_log)
-        start(CATFISH_RESYNC_SECONDS="2").wait_ready()
-        wait_for(lambda: audit.requests()["list"] >= 6 * 4, seconds=30, what="some resyncs")
+        start(CATFISH_RESYNC_SECONDS="2").wait_ready().wait_resyncs(3)
         assert audit.writes(namespace) == []
 
 

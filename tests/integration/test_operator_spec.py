@@ -6,7 +6,6 @@ import pytest
 import yaml
 
 from tests.integration.audit import Audit
-from tests.integration.house import RESYNC_SECONDS
 from tests.integration.operator_process import DEPLOYMENTS, MODELS, PODS, model, wait_for
 
 EVERYTHING = yaml.safe_load(
@@ -33,7 +32,9 @@ def restricted(house, kubectl):
         house.api.delete(f"{path}/{body['metadata']['name']}")
 
 
-def test_the_whole_spec_settles_under_restricted_pod_security_and_costs_no_write(restricted, plane):
+def test_the_whole_spec_settles_under_restricted_pod_security_and_costs_no_write(
+    restricted, plane, operator
+):
     house = restricted
     spec = EVERYTHING | {"rollout": EVERYTHING["rollout"] | {"paused": False, "bakeSeconds": 1}}
     spec["service"] = EVERYTHING["service"] | {"type": "ClusterIP"}
@@ -45,7 +46,7 @@ def test_the_whole_spec_settles_under_restricted_pod_security_and_costs_no_write
     assert len(pods) == 3
     assert {pod["spec"]["serviceAccountName"] for pod in pods} == {"catfish"}
     audit = Audit(plane.audit_log)
-    wait_for(lambda: audit.requests()["list"] >= 14, seconds=10 * RESYNC_SECONDS, what="two resyncs")
+    operator.wait_resyncs(2)
     assert audit.writes(house.namespace) == []
 
 

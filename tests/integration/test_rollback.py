@@ -39,7 +39,9 @@ def test_a_good_update_is_held_at_one_pod_then_released_and_proven(scene):
     assert [item["result"] for item in body["status"]["history"]] == ["Completed", "Completed"]
 
 
-def test_a_bad_update_is_undone_with_v1_whole_all_the_while_and_costs_nothing_afterwards(scene, plane):
+def test_a_bad_update_is_undone_with_v1_whole_all_the_while_and_costs_nothing_afterwards(
+    scene, plane, operator
+):
     scene.pods_of_v2 = failing(CHECKSUM)
     scene.update()
     least = []
@@ -49,7 +51,7 @@ def test_a_bad_update_is_undone_with_v1_whole_all_the_while_and_costs_nothing_af
     assert scene.ready_v1() == 3
     assert "spec.weights.sha256: not these bytes" in scene.body()["status"]["message"]
     audit = Audit(plane.audit_log)
-    wait_for(lambda: audit.requests()["list"] >= 12, seconds=30, what="some resyncs")
+    operator.wait_resyncs(2)
     assert audit.writes(scene.namespace) == []
 
 
