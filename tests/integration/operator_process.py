@@ -85,6 +85,18 @@ class Api:
         query = f"?labelSelector={urllib.parse.quote(selector)}" if selector else ""
         return self.ok("GET", path + query)["items"]
 
+    def seen_since(self, path, name, version):
+        """Returns every state that an object of a listing was in after a resource version, the oldest first."""
+        query = f"?watch=1&timeoutSeconds=2&resourceVersion={version}&fieldSelector=metadata.name%3D{name}"
+        connection = http.client.HTTPSConnection(self._address, context=self._tls, timeout=20)
+        try:
+            connection.request("GET", path + query, headers={"Accept": "application/json"})
+            events = [json.loads(line) for line in connection.getresponse()]
+        finally:
+            connection.close()
+        assert all(event["type"] != "ERROR" for event in events), events[-1]
+        return [event["object"] for event in events]
+
     def create(self, path, body):
         """Makes an object."""
         return self.ok("POST", path, body)
