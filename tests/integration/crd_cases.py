@@ -7,6 +7,7 @@ import copy
 from typing import Any, NamedTuple
 
 from tests.integration import crd_cases_pods
+from tests.integration.crd_cases_pods import names
 
 SMALLEST = {
     "image": "catfish-server:v1",
@@ -35,15 +36,6 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         part = part.setdefault(step, {})
     part[last] = value
     return spec
-
-
-def names(path, *, wrap=lambda name: name):
-    """The bounds of the name of another object."""
-    return [
-        (path, wrap("a"), wrap("")),
-        (path, wrap("a" * 253), wrap("a" * 254)),
-        (path, wrap("a-b.c"), wrap("A_b")),
-    ]
 
 
 def numbers(path, least, most):

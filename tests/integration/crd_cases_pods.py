@@ -7,6 +7,7 @@ LABEL = "a" * 63
 
 
 def names(path, *, wrap=lambda name: name):
+    """The bounds of the name of another object."""
     return [
         (path, wrap("a"), wrap("")),
         (path, wrap("a" * 253), wrap("a" * 254)),
