@@ -11,13 +11,13 @@ import time
 from pathlib import Path
 
 from localcluster.controlplane import ControlPlane
+from tests.integration.audit import Audit
 from tests.integration.kubelet import kubelet
 from tests.integration.operator_process import (
     MANIFESTS,
     MODELS,
     ROOT,
     Api,
-    Audit,
     OperatorProcess,
     model,
     settled,

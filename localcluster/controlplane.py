@@ -46,6 +46,7 @@ class ControlPlane:
         netns: the network namespace to run in; None is ours.
         pods: the range that nodes get their pod ranges from; None where there are no nodes.
         scheduler: whether pods are given to nodes.
+        manager_flags: what else kube-controller-manager is told.
     """
 
     directory: Path
@@ -57,10 +58,13 @@ class ControlPlane:
     netns: str | None = None
     pods: str | None = None
     scheduler: bool = False
+    manager_flags: tuple[str, ...] = ()
 
     @classmethod
     @contextmanager
-    def start_in(cls, directory: Path, *, scheduler: bool = False) -> Iterator["ControlPlane"]:
+    def start_in(
+        cls, directory: Path, *, scheduler: bool = False, manager_flags: tuple[str, ...] = ()
+    ) -> Iterator["ControlPlane"]:
         """Starts a control plane on free ports of loopback and stops it at the end of the block."""
         port, etcd_port, etcd_peer_port = free_ports(3)
         plane = cls(
@@ -70,6 +74,7 @@ class ControlPlane:
             etcd_port=etcd_port,
             etcd_peer_port=etcd_peer_port,
             scheduler=scheduler,
+            manager_flags=manager_flags,
         )
         try:
             plane.start()
@@ -152,6 +157,12 @@ class ControlPlane:
         """Takes the API server away, as an upgrade does; clients see refused connections."""
         self.apiserver.stop(seconds=3)
 
+    def wake(self) -> None:
+        """Starts the API server's clients anew; after an outage their watches pause up to half a minute."""
+        for daemon in self._clients():
+            daemon.stop()
+            daemon.start()
+
     def ready(self) -> bool:
         """Whether the API server says so."""
         identity = self.authority.client(ADMIN, groups=["system:masters"])
@@ -221,7 +232,7 @@ class ControlPlane:
             *(f"--service-account-private-key-file={self.authority.signing_key('service-accounts')}",),
             *(f"--root-ca-file={self.authority.certificate}", "--use-service-account-credentials"),
             *("--kube-api-qps=200", "--kube-api-burst=400", "--profiling=false", *ranges),
-            f"--node-monitor-grace-period={NODE_GRACE_SECONDS}s",
+            *(f"--node-monitor-grace-period={NODE_GRACE_SECONDS}s", *self.manager_flags),
         )
         if not self.scheduler:
             return [controllers]

@@ -3,7 +3,7 @@
 import json
 from datetime import datetime
 
-from tests.integration.operator_process import Audit
+from tests.integration.audit import Audit
 
 ROTATED = 2  # files that are kept beside the present one (--audit-log-maxbackup)
 

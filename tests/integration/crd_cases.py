@@ -7,6 +7,7 @@ import copy
 from typing import Any, NamedTuple
 
 from tests.integration import crd_cases_pods
+from tests.integration.crd_cases_pods import names
 
 SMALLEST = {
     "image": "catfish-server:v1",
@@ -35,15 +36,6 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         part = part.setdefault(step, {})
     part[last] = value
     return spec
-
-
-def names(path, *, wrap=lambda name: name):
-    """The bounds of the name of another object."""
-    return [
-        (path, wrap("a"), wrap("")),
-        (path, wrap("a" * 253), wrap("a" * 254)),
-        (path, wrap("a-b.c"), wrap("A_b")),
-    ]
 
 
 def numbers(path, least, most):
@@ -81,7 +73,12 @@ WEIGHTS = [
         {"url": URL + "a", "endpoint": "http://s"},
         "s3://, gs:// and az:// weights only",
     ),
-    ("weights", {"url": "gs://b/k", "endpoint": "http://s"}, {"url": "pvc://c/k", "endpoint": "http://s"}),
+    (
+        "weights",
+        {"url": "gs://b/k", "endpoint": "http://s"},
+        {"url": "pvc://c/k", "endpoint": "http://s"},
+        "endpoint: Forbidden: is used for s3://",
+    ),
     ("weights", S3 | {"endpoint": "https://s"}, S3 | {"endpoint": "http://u:hunter2@s"}, "without user name"),
     ("weights", S3 | {"endpoint": "http://s/" + "a" * 2039}, S3 | {"endpoint": "http://s/" + "a" * 2040}),
     ("weights.sha256", "a" * 64, "A" * 64),
@@ -98,7 +95,7 @@ MODEL = [
     ("model.architecture", "a" * 64, "a" * 65),
     ("model.architecture", "mobilenet_v3_small", "ResNet"),
     ("model", {"architecture": "onnx"}, {"architecture": "torchscript"}, "weights.sha256: Required"),
-    ("", {**CODE, "weights": DIGESTED}, CODE, "whose files are code"),
+    ("", {**CODE, "weights": DIGESTED}, CODE, "spec.weights.sha256: Required value: is required where"),
     ("model.head", {"hidden": 1}, {}, "hidden: Required"),
     *numbers("model.head.hidden", 1, 1_000_000),
     ("model.classes", ["a", "b"], ["a"]),

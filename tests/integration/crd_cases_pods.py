@@ -7,6 +7,7 @@ LABEL = "a" * 63
 
 
 def names(path, *, wrap=lambda name: name):
+    """The bounds of the name of another object."""
     return [
         (path, wrap("a"), wrap("")),
         (path, wrap("a" * 253), wrap("a" * 254)),
@@ -161,7 +162,12 @@ def toleration(**fields):
 
 
 TOLERATIONS = [
-    ("tolerations", [{"operator": "Exists"}], [{"value": "x"}], "must be Exists when there is no key"),
+    (
+        "tolerations",
+        [{"operator": "Exists"}],
+        [{"value": "x"}],
+        ".operator: Invalid value: must be Exists when there is no key",
+    ),
     (
         "tolerations",
         toleration(operator="Equal", value="x"),
@@ -250,7 +256,7 @@ SERVICE = [
         {"type": "ClusterIP", "loadBalancerClass": "a"},
         "type LoadBalancer only",
     ),
-    (RANGES, ["192.0.2.0/24", "2001:db8::/32"], ["192.0.2.1"], "[0]: Invalid value"),
+    (RANGES, ["192.0.2.0/24", "2001:db8::/32"], ["192.0.2.1"], "must be a network such as"),
     (RANGES, ["192.0.2.0/24"], ["a" * 50]),
     (RANGES, ["192.0.2.0/24"], []),
     (RANGES, ["192.0.2.0/24"] * 64, ["192.0.2.0/24"] * 65),

@@ -1,6 +1,9 @@
 """A namespace that the operator looks after and whose pods come up: what its tests look at."""
 
+import itertools
 import json
+import threading
+from contextlib import contextmanager
 
 from tests.integration.operator_process import (
     BUDGETS,
@@ -45,6 +48,38 @@ class House:
 
     def revisions(self, name="cat"):
         return self.api.items(self.path(REVISIONS), f"catfish.dev/model={name}")
+
+
+@contextmanager
+def changing(change, *, every):
+    """Calls `change(1)`, `change(2)` and so on beside a block; what one of them raises ends both.
+
+    Args:
+        change: what is done each time.
+        every: seconds between two.
+    """
+    ended, failed = threading.Event(), []
+
+    def go_on():
+        for number in itertools.count(1):
+            if ended.wait(every):
+                return
+            try:
+                change(number)
+            except Exception as error:  # noqa: BLE001 - raised below, in the thread of the test
+                failed.append(error)
+                return
+
+    thread = threading.Thread(target=go_on, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(30)
+    assert not thread.is_alive()
+    if failed:
+        raise failed[0]
 
 
 def core(item):

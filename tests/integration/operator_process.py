@@ -15,14 +15,12 @@ import sys
 import tempfile
 import time
 import urllib.parse
-from collections import Counter
 from pathlib import Path
 
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATOR = "system:serviceaccount:catfish-system:catfish-operator"
-WRITES = ("create", "update", "patch", "delete", "deletecollection")
 MODELS = "/apis/catfish.dev/v1alpha1/namespaces/{}/catfishmodels"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/{}/deployments"
 REVISIONS = "/apis/apps/v1/namespaces/{}/controllerrevisions"
@@ -46,7 +44,7 @@ def wait_for(condition, *, seconds=20.0, what="the condition"):
 
 
 class Api:
-    """A small client of the API server: one connection a thread, JSON in and out."""
+    """A small client of the API server: one connection a request, JSON in and out."""
 
     def __init__(self, kubeconfig):
         config = yaml.safe_load(Path(kubeconfig).read_text())
@@ -86,6 +84,18 @@ class Api:
         """Returns the objects of a listing."""
         query = f"?labelSelector={urllib.parse.quote(selector)}" if selector else ""
         return self.ok("GET", path + query)["items"]
+
+    def seen_since(self, path, name, version):
+        """Returns every state that an object of a listing was in after a resource version, the oldest first."""
+        query = f"?watch=1&timeoutSeconds=2&resourceVersion={version}&fieldSelector=metadata.name%3D{name}"
+        connection = http.client.HTTPSConnection(self._address, context=self._tls, timeout=20)
+        try:
+            connection.request("GET", path + query, headers={"Accept": "application/json"})
+            events = [json.loads(line) for line in connection.getresponse()]
+        finally:
+            connection.close()
+        assert all(event["type"] != "ERROR" for event in events), events[-1]
+        return [event["object"] for event in events]
 
     def create(self, path, body):
         """Makes an object."""
@@ -213,6 +223,16 @@ class OperatorProcess:
                 return int(message.rpartition(" ")[2])
         return None
 
+    def wait_resyncs(self, number):
+        """Waits for so many whole listings begun from now on, each followed by its looks at the models."""
+        done = (
+            self._resyncs() + number + 1
+        )  # one may be under way, and the looks of the last end before the next
+        wait_for(lambda: self._resyncs() >= done, seconds=60, what=f"{number} resyncs")
+
+    def _resyncs(self):
+        return self.metrics().get('catfish_resyncs_total{result="completed"}', 0)
+
     def probe(self, path):
         """The status of a probe; 0 while nothing listens."""
         return self.ask(path)[0]
@@ -235,55 +255,3 @@ class OperatorProcess:
         """The values of its metrics, by name and labels as they are written."""
         lines = [line for line in self.ask("/metrics")[1].splitlines() if not line.startswith("#")]
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
-
-
-class Audit:
-    """What the API server's audit log says about the operator since a moment."""
-
-    def __init__(self, path, *, user=OPERATOR):
-        self._path, self._user = Path(path), user
-        self._from = self._path.stat().st_size
-
-    def entries(self, stage="ResponseComplete"):
-        """The operator's requests; a watch is `ResponseStarted` for as long as it lasts."""
-        parsed = (json.loads(line) for line in self._lines() if line.endswith(b"\n"))
-        return [
-            entry for entry in parsed if entry["user"]["username"] == self._user and entry["stage"] == stage
-        ]
-
-    def _lines(self):
-        with self._path.open("rb") as log:
-            log.seek(self._from)
-            return log.read().splitlines(keepends=True)
-
-    def writes(self, namespace=None):
-        """Those that write (to a namespace), as `verb resource[/subresource] namespace/name`.
-
-        Without Events and the Lease, which are not about what a model is and come in their own time.
-        """
-        return [
-            _what(entry)
-            for entry in self.entries()
-            if entry["verb"] in WRITES
-            and entry["objectRef"]["resource"] not in {"events", "leases"}
-            and namespace in {None, entry["objectRef"].get("namespace")}
-        ]
-
-    def forbidden(self):
-        """The requests that RBAC refused; a quota, or a namespace that is going, refuses with a 403 as well."""
-        decision = "authorization.k8s.io/decision"
-        return [
-            entry["requestURI"]
-            for entry in self.entries()
-            if entry.get("annotations", {}).get(decision) == "forbid"
-        ]
-
-    def requests(self):
-        """How many there were of each verb."""
-        return Counter(entry["verb"] for entry in self.entries())
-
-
-def _what(entry):
-    ref = entry["objectRef"]
-    below = f"/{ref['subresource']}" if "subresource" in ref else ""
-    return f"{entry['verb']} {ref['resource']}{below} {ref.get('namespace')}/{ref.get('name')}"

@@ -3,9 +3,10 @@
 import pytest
 import yaml
 
+from tests.integration.audit import Audit
 from tests.integration.house import House
 from tests.integration.kubelet import kubelet
-from tests.integration.operator_process import DEPLOYMENTS, EVENTS, MODELS, ROOT, Audit, model, wait_for
+from tests.integration.operator_process import DEPLOYMENTS, EVENTS, MODELS, ROOT, model, wait_for
 
 OVERLAYS = ROOT / "manifests" / "overlays"
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.integration.audit import Audit
 from tests.integration.house import core
 from tests.integration.operator_process import (
     BUDGETS,
@@ -11,7 +12,6 @@ from tests.integration.operator_process import (
     MODELS,
     REVISIONS,
     SERVICES,
-    Audit,
     condition,
     model,
     wait_for,
@@ -47,12 +47,12 @@ def test_status_says_what_is_there(house):
     assert body["status"]["selector"] == "app.kubernetes.io/instance=cat,app.kubernetes.io/name=catfish-model"
 
 
-def test_a_settled_model_costs_no_write(house, plane):
+def test_a_settled_model_costs_no_write(house, plane, operator):
     house.create(model(replicas=2))
     house.settle()
     before = house.get(MODELS)["metadata"]["resourceVersion"]
     audit = Audit(plane.audit_log)
-    wait_for(lambda: audit.requests()["list"] >= 6 * 3, seconds=30, what="three resyncs")
+    operator.wait_resyncs(3)
     assert audit.writes(house.namespace) == []
     assert house.get(MODELS)["metadata"]["resourceVersion"] == before
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.integration.house import RESYNC_SECONDS
-from tests.integration.operator_process import DEPLOYMENTS, MODELS, PODS, Audit, model, wait_for
+from tests.integration.audit import Audit
+from tests.integration.operator_process import DEPLOYMENTS, MODELS, PODS, model, wait_for
 
 EVERYTHING = yaml.safe_load(
     (Path(__file__).parents[1] / "operator" / "golden" / "everything.model.yaml").read_text()
@@ -32,7 +32,7 @@ def restricted(house, kubectl):
         house.api.delete(f"{path}/{body['metadata']['name']}")
 
 
-def test_the_whole_spec_settles_under_restricted_pod_security_and_costs_no_write(restricted, plane):
+def test_the_whole_spec_settles_under_restricted_pod_security_and_costs_no_write(restricted, plane, operator):
     house = restricted
     spec = EVERYTHING | {"rollout": EVERYTHING["rollout"] | {"paused": False, "bakeSeconds": 1}}
     spec["service"] = EVERYTHING["service"] | {"type": "ClusterIP"}
@@ -44,7 +44,7 @@ def test_the_whole_spec_settles_under_restricted_pod_security_and_costs_no_write
     assert len(pods) == 3
     assert {pod["spec"]["serviceAccountName"] for pod in pods} == {"catfish"}
     audit = Audit(plane.audit_log)
-    wait_for(lambda: audit.requests()["list"] >= 14, seconds=10 * RESYNC_SECONDS, what="two resyncs")
+    operator.wait_resyncs(2)
     assert audit.writes(house.namespace) == []
 
 
@@ -64,24 +64,26 @@ def test_an_autoscaler_takes_over_without_a_pod_lost_and_keeps_its_number(house)
     """Kubernetes' own autoscaler, without metrics: it brings the number within its bounds, and no further."""
     house.create(model(replicas=4, resources=CPU))
     house.settle()
-    numbers = []
-
-    def replicas():
-        numbers.append(house.get(DEPLOYMENTS)["spec"]["replicas"])
-        return numbers[-1]
-
+    before = house.get(DEPLOYMENTS)
+    assert (before["spec"]["replicas"], before["status"]["readyReplicas"]) == (4, 4)
     house.merge(MODELS, {"spec": {"replicas": None, "autoscaling": {"minReplicas": 2, "maxReplicas": 3}}})
-    wait_for(lambda: replicas() == 3, seconds=60, what="the autoscaler's first write")
+    wait_for(
+        lambda: house.get(DEPLOYMENTS)["spec"]["replicas"] == 3,
+        seconds=60,
+        what="the autoscaler's first write",
+    )
     house.merge(MODELS, {"spec": {"image": "catfish-server:v2"}})
     house.settle()
-    replicas()
     assert house.get(AUTOSCALERS)["spec"]["maxReplicas"] == 3
     house.merge(MODELS, {"spec": {"autoscaling": None}})
     wait_for(lambda: house.get(AUTOSCALERS) is None, what="the autoscaler is gone")
     house.settle()
-    replicas()
+    since = before["metadata"]["resourceVersion"]
+    states = [before, *house.api.seen_since(house.path(DEPLOYMENTS), "cat", since)]
+    numbers = [state["spec"]["replicas"] for state in states]
     assert set(numbers) == {4, 3}
     assert numbers == sorted(numbers, reverse=True)
+    assert min(state["status"]["readyReplicas"] for state in states) == 3
 
 
 def test_taking_the_number_out_of_the_spec_changes_nothing_and_anybody_may_scale(house, kubectl):

@@ -3,21 +3,14 @@
 import pytest
 import yaml
 
+from tests.integration.audit import Audit
 from tests.integration.conftest import CRD, establish
 from tests.integration.kubelet import kubelet
-from tests.integration.operator_process import (
-    DEPLOYMENTS,
-    MODELS,
-    PODS,
-    Audit,
-    model,
-    settled,
-    wait_for,
-)
+from tests.integration.operator_process import DEPLOYMENTS, MODELS, PODS, model, settled, wait_for
 from tests.integration.update import REPLICA_SETS
 
 MODELS_LIVE = 50
-RESYNCS, LISTS_A_RESYNC = 4, 6
+RESYNCS = 3
 NEXT_OPERATOR = """
 import sys
 from catfish_operator import __main__
@@ -100,9 +93,8 @@ def test_an_upgraded_operator_and_crd_restart_no_pod_and_new_revisions_get_the_n
         crd_with_a_new_field()
         wait_for(lambda: all(map(_has_new_field, fleet.models())), what="the new default in every model")
         audit = Audit(plane.audit_log)
-        start(program=("-c", NEXT_OPERATOR), CATFISH_RESYNC_SECONDS="2").wait_ready()
-        enough = RESYNCS * LISTS_A_RESYNC
-        wait_for(lambda: audit.requests()["list"] >= enough, seconds=60, what="some resyncs")
+        after = start(program=("-c", NEXT_OPERATOR), CATFISH_RESYNC_SECONDS="2").wait_ready()
+        after.wait_resyncs(RESYNCS)
         assert audit.writes(namespace) == []
         assert (fleet.pods(), fleet.deployments()) == (pods, deployments)
         assert fleet.proven()

@@ -41,4 +41,5 @@ def test_an_apiserver_that_was_away_comes_back_with_its_data(plane: ControlPlane
     plane.stop_apiserver()
     assert not plane.ready()
     plane.start_apiserver()
+    plane.wake()  # the tests that follow need its controllers
     assert plane.kubectl("get", "configmap", "kept", "-n", namespace, "-o", "name") == "configmap/kept\n"

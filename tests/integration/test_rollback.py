@@ -1,15 +1,15 @@
 """Updates, good and bad, under a real Deployment controller. A scripted kubelet plays the pods."""
 
+import time
+
 import pytest
 
+from tests.integration.audit import Audit
 from tests.integration.kubelet import failing, kubelet, running
-from tests.integration.operator_process import (
-    Audit,
-    condition,
-    settled,
-    wait_for,
-)
+from tests.integration.operator_process import condition, settled, wait_for
 from tests.integration.update import CHECKSUM, Update, starting
+
+DEADLINE = 8
 
 
 @pytest.fixture
@@ -39,24 +39,28 @@ def test_a_good_update_is_held_at_one_pod_then_released_and_proven(scene):
     assert [item["result"] for item in body["status"]["history"]] == ["Completed", "Completed"]
 
 
-def test_a_bad_update_is_undone_with_v1_whole_all_the_while_and_costs_nothing_afterwards(scene, plane):
+def test_a_bad_update_is_undone_with_v1_whole_all_the_while_and_costs_nothing_afterwards(
+    scene, plane, operator
+):
     scene.pods_of_v2 = failing(CHECKSUM)
     scene.update()
-    least = []
-    wait_for(lambda: least.append(scene.ready_v1()) or scene.verdict() == "failed", what="the verdict")
     scene.wait_rolled_back("ChecksumMismatch")
-    assert min(least) == 3
+    assert scene.least == 3
     assert scene.ready_v1() == 3
     assert "spec.weights.sha256: not these bytes" in scene.body()["status"]["message"]
     audit = Audit(plane.audit_log)
-    wait_for(lambda: audit.requests()["list"] >= 12, seconds=30, what="some resyncs")
+    operator.wait_resyncs(2)
     assert audit.writes(scene.namespace) == []
 
 
 def test_no_progress_is_undone_at_the_deadline(scene):
     scene.pods_of_v2 = starting()
-    scene.update()
-    scene.wait_rolled_back("ProgressDeadlineExceeded", seconds=40)
+    begun = time.monotonic()
+    scene.update(progressDeadlineSeconds=DEADLINE)
+    wait_for(lambda: scene.verdict() == "failed", seconds=DEADLINE + 30, what="the verdict")
+    assert time.monotonic() - begun > DEADLINE - 1  # times in Kubernetes are whole seconds
+    scene.wait_rolled_back("ProgressDeadlineExceeded")
+    assert scene.least == 3
 
 
 def test_a_pod_that_ends_after_it_was_ready_while_baking_is_undone(scene):

@@ -42,6 +42,7 @@ class Update:
             lambda: self.body().get("status", {}).get("stableRevision"), seconds=60, what="v1 proven"
         )
         self.hash = self.hash_of(":v1")
+        self.least = self.ready_v1()
 
     def body(self):
         return self.api.get(f"{MODELS.format(self.namespace)}/cat")
@@ -49,8 +50,10 @@ class Update:
     def deployment(self):
         return self.api.get(f"{DEPLOYMENTS.format(self.namespace)}/cat")
 
-    def update(self):
-        self.api.merge(f"{MODELS.format(self.namespace)}/cat", {"spec": {"image": "catfish-server:v2"}})
+    def update(self, **rollout):
+        """Asks for v2, with these fields of `spec.rollout`."""
+        spec = {"image": "catfish-server:v2", "rollout": rollout}
+        self.api.merge(f"{MODELS.format(self.namespace)}/cat", {"spec": spec})
 
     def replica_set(self, tag):
         sets = self.api.items(REPLICA_SETS.format(self.namespace))
@@ -80,7 +83,10 @@ class Update:
         return None
 
     def wait_rolled_back(self, reason, *, seconds=30):
+        """Waits until v1 alone is there; `least` is how few ready pods of it were seen until then."""
+
         def back():
+            self.least = min(self.least, self.ready_v1())
             body, v2 = self.body(), self.replica_set(":v2")
             is_back = condition(body, "UpToDate").get("reason") == "RolledBack"
             return is_back and v2["status"].get("replicas", 0) == 0 and v2["spec"]["replicas"] == 0

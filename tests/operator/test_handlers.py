@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import itertools
+import threading
 
 import kopf
 from kopf._core.reactor import running
@@ -127,28 +128,27 @@ def test_watching_waits_for_the_crd_also_while_nobody_answers(monkeypatch):
 
 
 def test_a_source_that_is_stopped_stops_kopf(monkeypatch):
-    ended = []
+    began, ended = threading.Event(), []
 
     async def obedient(*, stop_flag, **_):
+        began.set()
         await stop_flag.wait()
         ended.append(True)
 
     monkeypatch.setattr(kopf, "operator", obedient)
 
     async def scenario():
-        started = asyncio.Event()
         source = handlers.EventSource(
-            cluster=FakeCluster(), observe=lambda *_: None, namespace="", started=started.set
+            cluster=FakeCluster(), observe=lambda *_: None, namespace="", started=lambda: None
         )
         task = asyncio.create_task(source.run())
+        assert await asyncio.to_thread(began.wait, 10)
+        task.cancel()
         async with asyncio.timeout(10):
-            await started.wait()
-            await asyncio.sleep(0)
-            task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(scenario())
-    assert ended in ([True], [])  # [] if it was stopped before kopf had begun
+    assert ended == [True]
 
 
 def test_trap_kopf_wants_a_user_with_a_name_unless_it_is_told_who_it_is(monkeypatch):
