@@ -27,6 +27,9 @@ COLUMNS = (
     "system", "kind", "replicas", "reason shown", "noticed", "v1 back", "failed", "wrong", "of",
     "v1 least", "least", "ok",
 )  # fmt: skip
+OPERATOR_START_SECONDS = 20.0
+"""For an operator that was killed, or that waits before it asks again."""
+
 WIDTHS = (8, 21, 8, 26, 8, 8, 7, 6, 6, 9, 6, 3)
 
 
@@ -66,7 +69,7 @@ def measure(kube: Kube, wanted: Sequence[Lane], options: "Options") -> list[tupl
     away = disruptions.ApiServerAway(options.apiserver_away) if options.apiserver_away else None
 
     def told(lane: Lane, outcome: Outcome, seconds: float) -> None:
-        row = row_of(lane, outcome)
+        row = row_of(lane, outcome, grace=options.grace)
         print(f"{time.monotonic() - started:6.0f} s  {line_of(row)}  ({seconds:.0f} s)", flush=True)
 
     campaign = Campaign(
@@ -84,13 +87,16 @@ def measure(kube: Kube, wanted: Sequence[Lane], options: "Options") -> list[tupl
     order = [kind.name for kind in (*kinds.KINDS, *kinds.WITH_DEFAULTS)]
     found.sort(key=lambda each: (each[0].system, order.index(each[1].kind.name), each[0].replicas))
     return [
-        (row_of(lane, outcome), outcome.complaints() if lane.system == "catfish" else [])
+        (
+            row_of(lane, outcome, grace=options.grace),
+            outcome.complaints(grace=options.grace) if lane.system == "catfish" else [],
+        )
         for lane, outcome in found
     ]
 
 
-def row_of(lane: Lane, outcome: Outcome) -> Json:
-    """The figures of one attempt."""
+def row_of(lane: Lane, outcome: Outcome, *, grace: float) -> Json:
+    """The figures of one attempt; `grace` as in `Outcome.complaints`."""
     seen = outcome.sight
     return {
         "system": lane.system,
@@ -104,9 +110,9 @@ def row_of(lane: Lane, outcome: Outcome) -> Json:
         "of": outcome.load.total,
         "v1 least": seen.least_v1,
         "least": seen.least_ready,
-        "ok": not outcome.complaints(),
+        "ok": not outcome.complaints(grace=grace),
         "message": seen.message,
-        "complaints": outcome.complaints(),
+        "complaints": outcome.complaints(grace=grace),
         "failures": outcome.load.failures,
         "reported": seen.reported,
         "counted from": outcome.since,
@@ -143,6 +149,12 @@ class Options(argparse.Namespace):
     rate: float
     kill_operator: bool
     apiserver_away: float
+
+    @property
+    def grace(self) -> float:
+        """Seconds more that v1 may take, because nobody could act for so long."""
+        start = OPERATOR_START_SECONDS if self.kill_operator or self.apiserver_away else 0.0
+        return self.apiserver_away + start
 
     def chosen(self) -> list[kinds.Kind]:
         """The kinds to try."""
