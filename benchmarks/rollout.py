@@ -76,7 +76,7 @@ def measure(kube: Kube, wanted: Sequence[Lane], options: "Options") -> list[tupl
         kube=kube, rate=options.rate, parallel=options.parallel, told=told, together=away is not None
     )
     if away is not None:
-        campaign.disturb = lambda: away
+        campaign.disturb = disruptions.after_all(away, of=len(wanted))
     elif options.kill_operator:
         campaign.disturb = lambda: disruptions.when_reported(lambda: disruptions.kill_operator(kube))
     try:

@@ -1,5 +1,6 @@
 """What happens to the operator and to the API server in the worst moment of an update."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -91,6 +92,24 @@ def when_reported(act: Callable[[], None]) -> Disturb:
             act()
 
     return disturb
+
+
+def after_all(disturb: Disturb, *, of: int) -> Callable[[], Disturb]:
+    """For each of so many that are tried at the same time: looks are handed on once all have changed their spec."""
+    changed: set[int] = set()
+    numbers = itertools.count()
+
+    def one_more() -> Disturb:
+        number = next(numbers)
+
+        def look(moment: Moment) -> None:
+            changed.add(number)
+            if len(changed) >= of:
+                disturb(moment)
+
+        return look
+
+    return one_more
 
 
 class ApiServerAway:

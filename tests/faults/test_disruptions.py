@@ -92,6 +92,18 @@ def test_the_api_server_goes_once_and_for_as_long_as_was_asked(here):
     assert away.seconds >= 0.1
 
 
+def test_nothing_is_disturbed_before_all_have_changed_their_spec():
+    seen = []
+    one_more = disruptions.after_all(seen.append, of=2)
+    first, second = one_more(), one_more()
+    first(moment(begun=1.0))
+    first(moment(begun=1.0))
+    assert seen == []
+    second(moment())
+    first(moment(begun=2.0))
+    assert len(seen) == 2
+
+
 def test_an_api_server_that_never_went_was_away_for_no_time(here):
     away = disruptions.ApiServerAway(0.1)
     away.join()
