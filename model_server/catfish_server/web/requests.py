@@ -100,7 +100,7 @@ def _from_json(text: bytes) -> tuple[list[str], list[bytes], list[str]]:
         raise BadRequest("The field must be true or false.", field="probabilities")
     urls = [str(document["image_url"])] if "image_url" in document else []
     images = [_base64(str(document["image"]))] if "image" in document else []
-    return urls, images, ["true" if wanted else "false"]
+    return urls, images, [str(wanted).lower()] if "probabilities" in document else []
 
 
 def _document(text: bytes) -> dict[str, object]:

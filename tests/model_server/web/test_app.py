@@ -126,6 +126,14 @@ def test_all_probabilities_are_given_where_the_model_allows_it_and_the_call_asks
     assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.parametrize("way", [by_url_in_a_form, by_url_in_json, as_base64_in_json, as_a_file])
+def test_the_query_may_ask_for_all_probabilities_whatever_the_body_is(client_of, jpeg, way):
+    client = client_of(return_probabilities=True, source=Source(jpeg))
+    post, client.post = client.post, lambda path, **body: post(f"{path}?probabilities=true", **body)
+    answer = way(client, jpeg=jpeg)
+    assert set(answer.get_json()["probabilities"]) == {"cat", "fish"}
+
+
 def test_all_probabilities_are_refused_where_the_model_does_not_allow_it(problem, client_of, jpeg):
     response = client_of().post("/predict?probabilities=true", data=jpeg, content_type="image/jpeg")
     assert problem(response, 403)["field"] == "probabilities"
