@@ -1,14 +1,29 @@
 """waitress' request parser, made to refuse what two servers in a row could read differently."""
 
+import re
 from http import HTTPStatus
 
 from waitress.parser import HTTPRequestParser, ParsingError
-from waitress.utilities import Error
+from waitress.utilities import BadRequest, Error
 
 # What waitress itself parses in place of a header that is too long, to have some attributes set.
 _STAND_IN = b"GET / HTTP/1.0\r\n"
 
 _VERSIONS = frozenset({"1.0", "1.1"})
+
+# waitress removes the field before a look at it is possible, and reads `,` as no coding at all.
+_CODINGS = re.compile(rb"(?im)^transfer-encoding[ \t]*:[ \t]*(.*?)[ \t]*\r?$")
+
+CHUNKED_STEP = 8 * 1024
+"""Of a chunked body at a time: waitress' receiver copies what is left of it for every chunk."""
+
+MAX_CHUNK_LINE = 1024
+MAX_TRAILER = 16 * 1024
+"""waitress keeps both without a limit, and searches them from the start for every packet."""
+
+MAX_OVERHEAD = 4
+_FREE_OVERHEAD_BYTES = 64 * 1024
+"""A chunked body may take so many times its own bytes on the wire, besides the free ones."""
 
 
 class RequestTimeout(Error):  # type: ignore[misc]  # waitress ships no types
@@ -22,10 +37,18 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress ships no type
     """One request as it arrives."""
 
     error: Error | None = None
+    path = ""  # waitress names it in the log of a client that hung up, parsed or not
 
     def received(self, data: bytes) -> int:
         """Takes in bytes of the request; returns how many of them were its own."""
+        if self.chunked:
+            data = data[:CHUNKED_STEP]
         consumed: int = super().received(data)
+        if self.chunked and not self.completed and self._wasteful():
+            self.error, self.completed = BadRequest("The chunks are mostly overhead"), True
+        if self.empty:  # a parser for each pair of blank lines would be a way to keep the server busy
+            rest = data[consumed:]
+            consumed += len(rest) - len(rest.lstrip(b"\r\n"))
         # waitress would ask for a body that is refused already, or that does not exist, and wait for it.
         no_body = self.headers_finished and self.body_rcv is None
         if self.error is not None or no_body:
@@ -38,10 +61,16 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress ships no type
         Raises:
             ParsingError: they are malformed, or ambiguous.
         """
-        super().parse_header(header_plus)
+        try:
+            super().parse_header(header_plus)
+        except ValueError as error:  # from urlsplit or int, of which waitress knows nothing
+            raise ParsingError("The request line or a length cannot be read") from error
         if header_plus == _STAND_IN:
             return
         self._check_framing()
+        codings = _CODINGS.findall(header_plus)
+        if codings and [coding.lower() for coding in codings] != [b"chunked"]:
+            raise ParsingError("Transfer-Encoding must be chunked, once")
         tokens = {token.strip(" \t").lower() for token in self.headers.get("CONNECTION", "").split(",")}
         if "close" in tokens:  # waitress knows it only when it stands alone
             self.headers["CONNECTION"] = "close"
@@ -58,6 +87,14 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress ships no type
         host = self.headers.get("HOST")
         if (self.version == "1.1" and host is None) or (host is not None and "," in host):
             raise ParsingError("Exactly one Host is needed")
+
+    def _wasteful(self) -> bool:
+        body = self.body_rcv
+        return (
+            len(body.control_line) > MAX_CHUNK_LINE
+            or len(body.trailer) > MAX_TRAILER
+            or self.body_bytes_received > MAX_OVERHEAD * len(body) + _FREE_OVERHEAD_BYTES
+        )
 
     def time_out(self) -> None:
         """Ends a request that came too slowly."""
