@@ -197,7 +197,9 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
         """Writes what is due; instead of closing at once, ends its own half first."""
         if self.close_when_flushed and not self.requests and self._linger_until is None:
             self._flush_exception(self._flush_some)
-            if not self.total_outbufs_len and not self.will_close and self.connected:
+            if not self.connected:  # the client is gone, and `send` has closed the channel
+                return
+            if not self.total_outbufs_len and not self.will_close:
                 self._linger()
                 return
         super().handle_write()

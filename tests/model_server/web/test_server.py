@@ -2,6 +2,8 @@ import contextlib
 import json
 import logging
 import re
+import socket
+import struct
 import threading
 import time
 from http.client import HTTPConnection
@@ -128,6 +130,30 @@ def test_probes_answer_while_the_api_is_full_of_half_open_connections(wire, runn
             assert wire.get(server.admin_address, "/readyz")[0] == 200
             assert time.monotonic() - began < 2
         assert wire.get(server.address) == (200, b'{"status":"ok"}\n')
+
+
+def test_a_client_that_hangs_up_before_its_answer_leaves_nothing_in_the_log(
+    wire, running, classifier, jpeg, caplog
+):
+    entered, go, predict = threading.Event(), threading.Event(), classifier.predict
+
+    def predict_when_told(image):
+        entered.set()
+        assert go.wait(15)
+        return predict(image)
+
+    classifier.predict = predict_when_told
+    server = running()
+    caplog.clear()
+    head = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: image/jpeg\r\nConnection: close\r\n"
+    with wire.connect(server.address) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets
+        connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(jpeg) + jpeg)
+        assert entered.wait(15)
+    go.set()
+    server.server.stop()
+    server.thread.join()
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_a_refusal_of_the_parser_is_one_line_of_the_log_and_counted(wire, running, caplog):
