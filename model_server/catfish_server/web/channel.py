@@ -135,6 +135,14 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
         if not self.in_flight() and self._linger_until is None:
             self.handle_close()
 
+    def asks_nothing_since(self) -> float | None:
+        """Since when a complete head has been awaited here, None when there is something to lose by closing."""
+        if self.requests or self.total_outbufs_len or self._linger_until is not None:
+            return None
+        if self.request is not None:
+            return None if self.request.headers_finished else self._began
+        return None if self._has_unread() else self._idle_since
+
     def maintain(self, now: float) -> None:
         """Holds the deadlines; called about once a second on the loop's thread."""
         if self._linger_until is not None:

@@ -7,6 +7,7 @@ import logging
 import select
 import time
 from collections.abc import Callable
+from math import ceil
 from typing import Any
 
 from waitress import wasyncore
@@ -38,7 +39,8 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
         host: an address to bind to, or a name.
         port: 0 chooses a free one.
         threads: that run the application.
-        connection_limit: connections beyond it wait in the backlog of the system.
+        connection_limit: where it is reached, those that have asked nothing for longest are closed; while all
+            are being answered, more wait in the backlog of the system.
         max_body_bytes: the largest body that is accepted.
         refused: called with the status of each request that never reached the application.
     """
@@ -89,6 +91,8 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
 
         poll instead of waitress' default of select, which fails for descriptors above 1,024.
         """
+        if len(self._map) >= self.adj.connection_limit:
+            self._make_room()
         wasyncore.poll2(timeout_seconds, self._map)
         now = time.monotonic()
         if now >= self._deadlines_at:
@@ -103,6 +107,13 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
     def channels(self) -> list[Channel]:
         """The open connections."""
         return list(self.active_channels.values())
+
+    def _make_room(self) -> None:
+        """Closes the connections that have asked nothing for longest: a request may be waiting behind them."""
+        ages = [(since, channel) for channel in self.channels() if (since := channel.asks_nothing_since())]
+        ages.sort(key=lambda pair: pair[0])
+        for _, channel in ages[: ceil(len(ages) / 4)]:
+            channel.handle_close()
 
     def begin_no_handshake(self) -> None:
         """Keeps new connections from beginning, while those that have begun are still accepted."""

@@ -132,6 +132,18 @@ def test_probes_answer_while_the_api_is_full_of_half_open_connections(wire, runn
         assert wire.get(server.address) == (200, b'{"status":"ok"}\n')
 
 
+@pytest.mark.parametrize("sent", [b"", b"GET /livez HTTP/1.1\r\nHost:"], ids=["idle", "half a head"])
+def test_probes_answer_while_their_own_port_is_full_of_connections_that_ask_nothing(wire, running, sent):
+    server = running()
+    with contextlib.ExitStack() as stack:
+        for _ in range(150):
+            connection = stack.enter_context(wire.connect(server.admin_address))
+            connection.sendall(sent)
+        began = time.monotonic()
+        assert wire.get(server.admin_address, "/livez")[0] == 200
+        assert time.monotonic() - began < 3
+
+
 def test_a_client_that_hangs_up_before_its_answer_leaves_nothing_in_the_log(
     wire, running, classifier, jpeg, caplog
 ):
