@@ -22,6 +22,9 @@ MAX_HEADER_BYTES = 16 * 1024
 RECV_BYTES = 256 * 1024
 """Read at once; with waitress' own 8 KiB a photograph takes dozens of turns of the loop."""
 
+MAX_BUFFERED_BYTES = 128 * 1024 * 1024
+"""Bodies of all connections together, those that are arriving and those that wait to be answered."""
+
 _DEADLINES_EVERY_SECONDS = 0.5
 _BACKLOG = 1024
 
@@ -60,6 +63,7 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
     ) -> None:
         self.draining = False
         self.refused = refused
+        self.buffered = 0  # bytes of all bodies, by what each channel has said last
         self._deadlines_at = 0.0
         adjustments = Adjustments(
             listen=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
@@ -99,6 +103,13 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
             self._deadlines_at = now + _DEADLINES_EVERY_SECONDS
             for channel in self.channels():
                 channel.maintain(now)
+
+    def over_budget(self) -> bool:
+        """Whether the bodies take more memory than they may in all."""
+        if self.buffered > MAX_BUFFERED_BYTES:
+            # Answers on other threads may have freed some since.
+            self.buffered = sum([channel.count_buffered() for channel in self.channels()])
+        return self.buffered > MAX_BUFFERED_BYTES
 
     def wake(self) -> None:
         """Ends the wait of `turn`; safe in a signal handler and in other threads."""

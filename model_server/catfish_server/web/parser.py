@@ -33,6 +33,13 @@ class RequestTimeout(Error):  # type: ignore[misc]  # waitress ships no types
     reason = HTTPStatus.REQUEST_TIMEOUT.phrase
 
 
+class Crowded(Error):  # type: ignore[misc]  # waitress ships no types
+    """There is no memory for the body."""
+
+    code = HTTPStatus.SERVICE_UNAVAILABLE.value
+    reason = HTTPStatus.SERVICE_UNAVAILABLE.phrase
+
+
 class Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress ships no types
     """One request as it arrives."""
 
@@ -96,10 +103,16 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress ships no type
             or self.body_bytes_received > MAX_OVERHEAD * len(body) + _FREE_OVERHEAD_BYTES
         )
 
-    def time_out(self) -> None:
-        """Ends a request that came too slowly."""
+    def buffered(self) -> int:
+        """Bytes of the body that are held in memory."""
+        return len(self.body_rcv) if self.body_rcv is not None else 0
+
+    def give_up(self, error: Error) -> None:
+        """Ends a request that has not arrived, with the error that its client is told."""
         if not self.headers_finished:
             self.parse_header(_STAND_IN)  # sets the attributes that an answer needs
-        self.error = RequestTimeout("The request came too slowly.")
+        self.error = error
         self.expect_continue = False
         self.completed = True
+        self.close()
+        self.body_rcv = None
