@@ -122,7 +122,6 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
 
     def received(self, data: bytes) -> bool:
         """Takes in bytes, on the loop's thread."""
-        self.queued_at = time.monotonic()
         taken: bool = super().received(data)
         if self.request is not self._arriving:
             self._arriving, self._began = self.request, time.monotonic()
@@ -153,7 +152,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
         """Answers one request, on a worker's thread."""
         super().service()
         # The next request could not be read meanwhile, so its time begins now as well.
-        self._idle_since = self.queued_at = self._began = time.monotonic()
+        self._idle_since = self._began = time.monotonic()
 
     def in_flight(self) -> bool:
         """Whether closing now would lose a request or a reply."""

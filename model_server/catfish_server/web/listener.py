@@ -132,9 +132,17 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
 
     def stop_accepting(self) -> None:
         """Takes what the system has accepted, and closes the port: the backlog of a closed port is reset."""
-        while self.socket is not None and select.select([self.socket], [], [], 0)[0]:
+        # Out of descriptors nothing is accepted, and what waits stays there: the number of tries is bounded.
+        for _ in range(_BACKLOG):
+            if self.socket is None or not select.select([self.socket], [], [], 0)[0]:
+                break
             self.handle_accept()
         wasyncore.dispatcher.close(self)
+
+    def add_task(self, task: Channel) -> None:
+        """Queues the next request of a connection for a thread."""
+        task.queued_at = time.monotonic()  # before a thread can take it
+        super().add_task(task)
 
     def maintenance(self, now: float) -> None:
         """Nothing: waitress would close by inactivity alone, `turn` holds the deadlines."""
