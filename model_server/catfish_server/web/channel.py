@@ -138,7 +138,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
     def count_buffered(self) -> int:
         """Bytes that the bodies of this connection take now; the server is told."""
         held = [*self.requests, self.request] if self.connected else []
-        buffered = sum(request.buffered() for request in held if request is not None)
+        buffered: int = sum(request.buffered() for request in held if request is not None)
         self.server.buffered += buffered - self._buffered
         self._buffered = buffered
         return buffered

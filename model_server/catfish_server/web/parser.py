@@ -2,6 +2,7 @@
 
 import re
 from http import HTTPStatus
+from typing import Any
 
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.utilities import BadRequest, Error
@@ -44,6 +45,8 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress ships no type
     """One request as it arrives."""
 
     error: Error | None = None
+    completed: bool = False
+    body_rcv: Any = None  # waitress' receiver of the body
     path = ""  # waitress names it in the log of a client that hung up, parsed or not
 
     def received(self, data: bytes) -> int:
