@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
@@ -114,8 +115,14 @@ class Server:
             threads=THREADS,
             connection_limit=_affordable_connections(),
             max_body_bytes=self._settings.max_body_bytes,
-            refused=lambda status: self._metrics.answered("", status),
+            refused=self._refused,
         )
+
+    def _refused(self, status: int) -> None:
+        """Counts a request that never reached the application."""
+        self._metrics.answered("", status)
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            self._metrics.rejected("bodies")
 
     def _loop(self, api: Listener) -> None:
         drain = Drain(api)
