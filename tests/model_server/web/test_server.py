@@ -257,6 +257,12 @@ def test_the_admin_port_answers_its_three_paths(wire, running, path, method, sta
     assert wire.get(running().admin_address, path, method)[0] == status
 
 
+def test_unknown_is_counted_from_the_start_where_it_can_be_an_answer(wire, running, classifier, monkeypatch):
+    monkeypatch.setattr(classifier, "_unknown_threshold", 0.9)
+    metrics = wire.get(running().admin_address, "/metrics")[1]
+    assert b'catfish_predictions_total{label="unknown"} 0.0' in metrics
+
+
 def test_readiness_tells_the_stage_and_how_far_it_is(wire):
     from catfish_server.lifecycle import Lifecycle, Score, Weights
     from catfish_server.telemetry.metrics import Metrics
