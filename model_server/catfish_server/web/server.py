@@ -106,7 +106,7 @@ class Server:
     def _listen(self, classifier: "Classifier") -> Listener:
         from catfish_server.web.app import create_app  # noqa: PLC0415 (imports torch and Flask: seconds)
 
-        self._metrics.know_classes(classifier.classes)
+        self._metrics.know_classes(classifier.labels)
         self._metrics.watch_queue(classifier.engine.queued)
         return Listener(
             create_app(self._settings, classifier, self._metrics),
