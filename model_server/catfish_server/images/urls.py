@@ -81,11 +81,6 @@ def parse(text: str) -> URL:
     )
 
 
-def redacted(text: str) -> str:
-    """The URL without query and fragment, which often carry a signature: for logs."""
-    return re.sub(r"[?#].*", "", text, flags=re.DOTALL)
-
-
 def _host(host: str) -> str:
     if ":" in host:
         return host

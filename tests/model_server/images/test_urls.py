@@ -103,7 +103,3 @@ def test_any_text_after_the_scheme_is_parsed_or_refused(text):
     assert url.host
     assert url.target.isascii()
     assert not set(url.target + url.authority) & set(" \r\n\t\\")
-
-
-def test_a_url_in_a_log_has_no_query():
-    assert urls.redacted("https://example.com/a?signature=secret#x") == "https://example.com/a"
