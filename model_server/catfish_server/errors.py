@@ -2,7 +2,8 @@
 
 The base class is the verdict. A `StartupFailure` ends start-up with the exit code and the termination message
 of docs/contract.md; its text is one public sentence, written for the person who wrote the `CatfishModel`. A
-`RequestError` concerns one caller; its subclasses live beside the code that raises them.
+`RequestError` concerns one caller; its subclasses live beside the code that raises them, but for `Overloaded`,
+which is raised wherever something runs out.
 """
 
 from typing import ClassVar
@@ -110,3 +111,20 @@ class RequestError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.field = field
+
+
+class Overloaded(RequestError):
+    """The server has more to do than it can finish in time.
+
+    Attributes:
+        retry_after_seconds: whole seconds after which another try makes sense; sent as `Retry-After`.
+        reason: the label of the rejection in the metrics.
+    """
+
+    status = 503
+    title = "Overloaded"
+
+    def __init__(self, detail: str, *, reason: str, retry_after_seconds: int = 1) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.retry_after_seconds = retry_after_seconds

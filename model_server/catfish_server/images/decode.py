@@ -5,12 +5,14 @@ Formats are an allowlist: Pillow knows dozens more, and each is a parser that ho
 
 import io
 import warnings
+from contextlib import ExitStack
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from catfish_server.errors import RequestError
 from catfish_server.images import webp
+from catfish_server.images.room import PIXELS, Room
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 """What is decoded; of an animation the first frame."""
@@ -22,7 +24,9 @@ MAX_ASPECT_RATIO = 20
 make the longer one gigantic, and the centre crop would look at next to nothing of it."""
 
 _SPARE_SCALE = 2
-"""How many times larger than needed a JPEG is decoded at least: the filter after it is to see detail."""
+"""How many times larger than needed an image is kept at least: the filter after it is to see detail."""
+
+_ROOM = Room(PIXELS)
 
 # Pillow warns of much that is odd in a file; a stranger's file is no news for this server's log.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -52,29 +56,37 @@ class TooManyPixels(RequestError):
     title = "The image is too large"
 
 
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, shorter_side: int | None = None) -> Image.Image:
+def decode(
+    data: bytes, *, max_pixels: int = MAX_PIXELS, shorter_side: int | None = None, room: Room = _ROOM
+) -> Image.Image:
     """The image in RGB, turned upright by its EXIF orientation.
 
     Args:
         data: an encoded image.
         max_pixels: width times height, read from the header.
-        shorter_side: pixels that the caller needs of the shorter side; a large JPEG is decoded at a fraction
-            of its size then, at least twice as large as needed. None: the full size.
+        shorter_side: pixels that the caller needs of the shorter side; a large image is scaled to a fraction
+            of its size then (a JPEG by its decoder), at least twice as large as needed. None: the full size.
+        room: for the pixels, shared with everybody else who decodes.
 
     Raises:
         NotAnImage: no known format.
         BrokenImage: truncated or damaged, or a thread of pixels.
         TooManyPixels: more than `max_pixels`.
+        Overloaded: the others need all of the room.
     """
-    # WebP's decoder allocates its canvas while the file is opened, so its header is read before.
-    if (size := webp.size(data)) is not None:
-        _check_size(size, max_pixels)
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            _check_size(image.size, max_pixels)
-            if shorter_side is not None:
-                _decode_smaller(image, shorter_side)
-            return _rgb(_upright(image))
+        with ExitStack() as held:
+            # WebP's decoder allocates its canvas while the file is opened, so its header is read before.
+            if (canvas := webp.size(data)) is not None:
+                _check_size(canvas, max_pixels)
+                held.enter_context(room.held(canvas[0] * canvas[1]))
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                _check_size(image.size, max_pixels)
+                if shorter_side is not None:
+                    _decode_smaller(image, shorter_side)
+                if canvas is None:
+                    held.enter_context(room.held(image.width * image.height))
+                return _smaller(_rgb(_upright(image)), shorter_side)
     except RequestError:
         raise
     except UnidentifiedImageError as error:
@@ -100,6 +112,12 @@ def _decode_smaller(image: Image.Image, shorter_side: int) -> None:
         image.draft("RGB", (int(image.width / scale), int(image.height / scale)))
 
 
+def _smaller(image: Image.Image, shorter_side: int | None) -> Image.Image:
+    """The image by a whole fraction: what waits for the model after this has no room reserved."""
+    scale = min(image.size) // (shorter_side * _SPARE_SCALE) if shorter_side is not None else 1
+    return image.reduce(scale) if scale >= _SPARE_SCALE else image
+
+
 def _upright(image: Image.Image) -> Image.Image:
     image.load()
     try:
@@ -111,9 +129,9 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB":
-        return image.copy()
+        return image  # it is loaded, so closing its file leaves the pixels
     if image.mode.startswith("I"):  # 16 bits of grey; convert() would clip them at 255 instead of scaling
-        grey = np.asarray(image).astype(np.uint32) >> 8
+        grey = np.asarray(image) >> 8
         return Image.fromarray(grey.clip(0, 255).astype(np.uint8)).convert("RGB")
     if "transparency" in image.info:
         image = image.convert("RGBA")

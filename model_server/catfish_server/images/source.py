@@ -98,7 +98,7 @@ class ImageSource:
                 answer = self._get(urls.parse(url), deadline)
                 if isinstance(answer, bytes):
                     return answer
-                url = urljoin(url, answer.location)
+                url = _followed(url, answer.location)
         except (TimeoutError, FutureTimeoutError) as error:
             message = f"It did not arrive within {self.timeout_seconds:g} s."
             raise FetchFailed(message, field=FIELD) from error
@@ -191,6 +191,14 @@ class ImageSource:
 @dataclass(frozen=True, slots=True)
 class _Redirect:
     location: str
+
+
+def _followed(url: str, location: str) -> str:
+    """Where a redirect leads."""
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise FetchFailed("It redirects to what is no address.", field=FIELD) from error
 
 
 def _headers(url: urls.URL) -> dict[str, str]:

@@ -13,7 +13,7 @@ from catfish_server.errors import RequestError
 MAX_LENGTH = 2048
 
 _PORTS = {"http": 80, "https": 443}
-_AMBIGUOUS = re.compile(r"[\x00-\x20\x7f\\]")
+_AMBIGUOUS = re.compile(r"[\x00-\x20\x7f\\\ud800-\udfff]")  # a lone surrogate of JSON has no UTF-8
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*\.?")
 _IPV6 = re.compile(r"[0-9a-f.]*:[0-9a-f:.]+")
 _KEPT_IN_TARGET = "/%:=&?~#+!$,;'@()*[]-._"
@@ -54,7 +54,7 @@ def parse(text: str) -> URL:
     if len(text) > MAX_LENGTH:
         raise _invalid(f"It is longer than {MAX_LENGTH} characters.")
     if _AMBIGUOUS.search(text):
-        raise _invalid("It holds a space, a backslash or a control character.")
+        raise _invalid("It holds a space, a backslash, a control character or half of a character.")
     try:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port
@@ -79,11 +79,6 @@ def parse(text: str) -> URL:
         authority=f"{shown}:{port}" if port else shown,
         target=path + query,
     )
-
-
-def redacted(text: str) -> str:
-    """The URL without query and fragment, which often carry a signature: for logs."""
-    return re.sub(r"[?#].*", "", text, flags=re.DOTALL)
 
 
 def _host(host: str) -> str:

@@ -118,23 +118,9 @@ class Classifier:
         Raises:
             NonFiniteOutput: the model answers NaN or infinity.
         """
-        grey = Image.new("RGB", (self._image_size, self._image_size), (127, 127, 127))
-        failures: list[Exception] = []
-
-        def rounds() -> None:
-            try:
-                for _ in range(WARM_UP_ROUNDS):
-                    self._predict(grey, timeout_seconds=WARM_UP_TIMEOUT_SECONDS)
-            except Exception as error:  # noqa: BLE001 (carried over to the thread that asked)
-                failures.append(error)
-
-        threads = [threading.Thread(target=rounds) for _ in range(self._threads)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if failures:
-            raise failures[0]
+        self._run_on_all_threads(WARM_UP_ROUNDS - 1)
+        self.engine.forget()  # the predicted wait is made of passes that take their usual time
+        self._run_on_all_threads(1)
 
     def predict(self, image: Image.Image) -> Prediction:
         """The class of an RGB image of any size.
@@ -148,6 +134,25 @@ class Classifier:
     def close(self) -> None:
         """Ends the inference threads."""
         self.engine.close()
+
+    def _run_on_all_threads(self, passes: int) -> None:
+        grey = Image.new("RGB", (self._image_size, self._image_size), (127, 127, 127))
+        failures: list[Exception] = []
+
+        def run() -> None:
+            try:
+                for _ in range(passes):
+                    self._predict(grey, timeout_seconds=WARM_UP_TIMEOUT_SECONDS)
+            except Exception as error:  # noqa: BLE001 (carried over to the thread that asked)
+                failures.append(error)
+
+        threads = [threading.Thread(target=run) for _ in range(self._threads)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failures:
+            raise failures[0]
 
     def _predict(self, image: Image.Image, *, timeout_seconds: float) -> Prediction:
         batch = preprocess(image, image_size=self._image_size, mean=self._mean, std=self._std)

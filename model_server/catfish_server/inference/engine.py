@@ -25,6 +25,8 @@ QUEUE_LENGTH = 256
 MAX_WAIT_SECONDS = 2.0
 """Predicted wait beyond which a request is refused at once instead of being kept."""
 
+_CLOSE_SECONDS = 1.0  # for all threads together: a pass that hangs ends with the process
+
 _SMOOTHING = 0.1
 _LARGEST_STEP = 4.0  # one stall of the machine must not make the next hundred requests be refused
 
@@ -97,6 +99,16 @@ class Engine:
                 f"The model did not answer within {timeout_seconds:.0f} s.", reason="deadline"
             ) from error
 
+    @property
+    def seconds_each(self) -> float:
+        """Smoothed time of one forward pass, which the predicted wait is made of; 0 before the first."""
+        return self._seconds_each
+
+    def forget(self) -> None:
+        """Drops what was measured so far: the passes of a warm-up are not like those that follow."""
+        with self._changed:
+            self._seconds_each = 0.0
+
     def queued(self) -> int:
         """How many wait for a thread."""
         return len(self._queue)
@@ -111,8 +123,9 @@ class Engine:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        until = time.monotonic() + _CLOSE_SECONDS
         for thread in self._threads:
-            thread.join(timeout=5)
+            thread.join(timeout=max(0.0, until - time.monotonic()))
 
     def _admit(self) -> None:
         waiting = len(self._queue)
@@ -131,8 +144,7 @@ class Engine:
     def _work(self, number: int) -> None:
         with torch.inference_mode():
             while (job := self._next(number)) is not None:
-                self._run(job)
-                self._done(number)
+                self._done(number, ran=self._run(job))
 
     def _next(self, number: int) -> _Job | None:
         with self._changed:
@@ -150,19 +162,25 @@ class Engine:
         if job.result.set_running_or_notify_cancel():
             job.result.set_exception(Overloaded("The server is shutting down.", reason="closed"))
 
-    def _run(self, job: _Job) -> None:
-        if self._clock() > job.deadline or not job.result.set_running_or_notify_cancel():
-            return
+    def _run(self, job: _Job) -> bool:
+        """Whether the model ran, and not only the time of a caller that is gone."""
+        if self._clock() > job.deadline:
+            job.result.cancel()
+        if not job.result.set_running_or_notify_cancel():
+            return False
         try:
             outputs = self._forward(job.batch)
         except Exception as error:  # noqa: BLE001 (it belongs to the caller, not to this thread)
             job.result.set_exception(error)
         else:
             job.result.set_result(outputs)
+        return True
 
-    def _done(self, number: int) -> None:
+    def _done(self, number: int, *, ran: bool) -> None:
         with self._changed:
             seconds = self._clock() - self._busy_since.pop(number)
+            if not ran:
+                return
             if self._seconds_each:
                 seconds = min(seconds, _LARGEST_STEP * self._seconds_each)
                 seconds = (1 - _SMOOTHING) * self._seconds_each + _SMOOTHING * seconds

@@ -1,5 +1,6 @@
 """ONNX models, float32 and int8 (QDQ), run by ONNX Runtime instead of torch."""
 
+import tempfile
 from pathlib import Path
 
 import onnxruntime
@@ -10,6 +11,10 @@ from catfish_server.models.model import OUT_OF_MEMORY, Loaded
 
 ERRORS_ONLY = 3
 """On the scale of ONNX Runtime's `log_severity_level`."""
+
+
+_EXTERNAL_DIRECTORY = "session.model_external_initializers_file_folder_path"
+"""onnxruntime_session_options_config_keys.h; for a model that is loaded from bytes."""
 
 
 class Session:
@@ -31,7 +36,11 @@ class Session:
         level = onnxruntime.GraphOptimizationLevel
         options.graph_optimization_level = level.ORT_ENABLE_ALL if optimized else level.ORT_DISABLE_ALL
         try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            # From bytes, and with a directory that is empty: weights in files beside it are in no digest.
+            with tempfile.TemporaryDirectory() as nothing:
+                options.add_session_config_entry(_EXTERNAL_DIRECTORY, nothing)
+                content, providers = path.read_bytes(), ["CPUExecutionProvider"]
+                self._session = onnxruntime.InferenceSession(content, options, providers=providers)
         except Exception as error:  # its classes have no base of their own
             if OUT_OF_MEMORY.search(str(error)):
                 raise UnsafeWeights("asked for more memory than weights need while it was loaded") from error

@@ -12,9 +12,10 @@ from typing import Any
 
 from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask, WSGITask
+from waitress.utilities import Error
 
 from catfish_server.web import problems
-from catfish_server.web.parser import Parser
+from catfish_server.web.parser import Crowded, Parser, RequestTimeout
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,12 @@ HEAD_SECONDS = 5.0
 BODY_SECONDS = 15.0
 BODY_BYTES_PER_SECOND = 64 * 1024
 """A body may take `BODY_SECONDS` and as long as its bytes so far take at this rate."""
+
+BODY_LEAST_BYTES_PER_SECOND = 16 * 1024
+"""In each `BODY_SECONDS`: bytes that came fast buy no time in which nothing comes."""
+
+SMALL_BODY_BYTES = 64 * 1024
+"""Bodies up to this are taken in even where others have used up the memory for all."""
 
 IDLE_SECONDS = 75.0
 """A connection without a request; longer than the 60 s of common load balancers, so that they close first."""
@@ -46,6 +53,7 @@ _DETAILS = {
     431: "The header is larger than the limit.",
     500: "The server failed; its log knows the request by its id.",
     501: "The Transfer-Encoding is not supported.",
+    503: "The bodies that are arriving already take all the memory there is for them.",
 }
 
 
@@ -84,6 +92,8 @@ class Problem(_Closing, ErrorTask):  # type: ignore[misc]  # waitress ships no t
         self.channel.server.refused(status)
         self.status = f"{status} {phrase}"
         self.response_headers += [("Content-Type", problems.CONTENT_TYPE), ("X-Request-Id", request_id)]
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            self.response_headers.append(("Retry-After", "1"))
         self.set_close_on_finish()
         self.content_length = len(body)
         self.write(b"" if getattr(self.request, "command", None) == "HEAD" else body)
@@ -102,6 +112,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
         self.queued_at = now
         self._arriving: object = None  # the request whose time runs since `_began`
         self._began = now
+        self._body_noted = (0, now)  # bytes of the arriving body, at a time
+        self._buffered = 0
         self._idle_since = now
         self._reply_moved = (0, now)
         self._linger_until: float | None = None
@@ -110,17 +122,37 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
 
     def received(self, data: bytes) -> bool:
         """Takes in bytes, on the loop's thread."""
-        self.queued_at = time.monotonic()
         taken: bool = super().received(data)
         if self.request is not self._arriving:
             self._arriving, self._began = self.request, time.monotonic()
+            self._body_noted = (0, self._began)
+        self.count_buffered()
+        if (
+            self.request is not None
+            and self.request.buffered() > SMALL_BODY_BYTES
+            and self.server.over_budget()
+        ):
+            self._give_up(Crowded("No memory for the body."))
         return taken
+
+    def count_buffered(self) -> int:
+        """Bytes that the bodies of this connection take now; the server is told."""
+        held = [*self.requests, self.request] if self.connected else []
+        buffered: int = sum(request.buffered() for request in held if request is not None)
+        self.server.buffered += buffered - self._buffered
+        self._buffered = buffered
+        return buffered
+
+    def handle_close(self) -> None:
+        """Closes the connection, on the loop's thread."""
+        super().handle_close()
+        self.count_buffered()
 
     def service(self) -> None:
         """Answers one request, on a worker's thread."""
         super().service()
         # The next request could not be read meanwhile, so its time begins now as well.
-        self._idle_since = self.queued_at = self._began = time.monotonic()
+        self._idle_since = self._began = time.monotonic()
 
     def in_flight(self) -> bool:
         """Whether closing now would lose a request or a reply."""
@@ -134,6 +166,14 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
         """Closes a connection on which nothing happens."""
         if not self.in_flight() and self._linger_until is None:
             self.handle_close()
+
+    def asks_nothing_since(self) -> float | None:
+        """Since when a complete head has been awaited here, None when there is something to lose by closing."""
+        if self.requests or self.total_outbufs_len or self._linger_until is not None:
+            return None
+        if self.request is not None:
+            return None if self.request.headers_finished else self._began
+        return None if self._has_unread() else self._idle_since
 
     def maintain(self, now: float) -> None:
         """Holds the deadlines; called about once a second on the loop's thread."""
@@ -160,14 +200,28 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
         request, seconds = self.request, now - self._began
         if request.headers_finished:
             late = seconds > BODY_SECONDS + request.body_bytes_received / BODY_BYTES_PER_SECOND
+            late = late or self._body_stalls(now)
         else:
             late = seconds > HEAD_SECONDS
         if late:
-            with self.requests_lock:
-                request.time_out()
-                self.requests.append(request)
-                self.request = None
+            self._give_up(RequestTimeout("The request came too slowly."))
+
+    def _body_stalls(self, now: float) -> bool:
+        received, (before, since) = self.request.body_bytes_received, self._body_noted
+        if now - since <= BODY_SECONDS:
+            return False
+        self._body_noted = (received, now)
+        return bool(received - before < BODY_LEAST_BYTES_PER_SECOND * (now - since))
+
+    def _give_up(self, error: Error) -> None:
+        """Ends the request that is arriving; its answer is written like any other."""
+        with self.requests_lock:
+            self.request.give_up(error)
+            self.requests.append(self.request)
+            self.request = None
+            if len(self.requests) == 1:  # else `service` goes on with it after those before
                 self.server.add_task(self)
+        self.count_buffered()
 
     def readable(self) -> bool:
         """Whether the loop should wait for bytes from the client."""
@@ -197,7 +251,9 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
         """Writes what is due; instead of closing at once, ends its own half first."""
         if self.close_when_flushed and not self.requests and self._linger_until is None:
             self._flush_exception(self._flush_some)
-            if not self.total_outbufs_len and not self.will_close and self.connected:
+            if not self.connected:  # the client is gone, and `send` has closed the channel
+                return
+            if not self.total_outbufs_len and not self.will_close:
                 self._linger()
                 return
         super().handle_write()

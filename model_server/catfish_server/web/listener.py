@@ -7,6 +7,7 @@ import logging
 import select
 import time
 from collections.abc import Callable
+from math import ceil
 from typing import Any
 
 from waitress import wasyncore
@@ -20,6 +21,9 @@ from catfish_server.web.channel import Channel
 MAX_HEADER_BYTES = 16 * 1024
 RECV_BYTES = 256 * 1024
 """Read at once; with waitress' own 8 KiB a photograph takes dozens of turns of the loop."""
+
+MAX_BUFFERED_BYTES = 128 * 1024 * 1024
+"""Bodies of all connections together, those that are arriving and those that wait to be answered."""
 
 _DEADLINES_EVERY_SECONDS = 0.5
 _BACKLOG = 1024
@@ -38,7 +42,8 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
         host: an address to bind to, or a name.
         port: 0 chooses a free one.
         threads: that run the application.
-        connection_limit: connections beyond it wait in the backlog of the system.
+        connection_limit: where it is reached, those that have asked nothing for longest are closed; while all
+            are being answered, more wait in the backlog of the system.
         max_body_bytes: the largest body that is accepted.
         refused: called with the status of each request that never reached the application.
     """
@@ -58,6 +63,7 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
     ) -> None:
         self.draining = False
         self.refused = refused
+        self.buffered = 0  # bytes of all bodies, by what each channel has said last
         self._deadlines_at = 0.0
         adjustments = Adjustments(
             listen=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
@@ -89,12 +95,21 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
 
         poll instead of waitress' default of select, which fails for descriptors above 1,024.
         """
+        if len(self._map) >= self.adj.connection_limit:
+            self._make_room()
         wasyncore.poll2(timeout_seconds, self._map)
         now = time.monotonic()
         if now >= self._deadlines_at:
             self._deadlines_at = now + _DEADLINES_EVERY_SECONDS
             for channel in self.channels():
                 channel.maintain(now)
+
+    def over_budget(self) -> bool:
+        """Whether the bodies take more memory than they may in all."""
+        if self.buffered > MAX_BUFFERED_BYTES:
+            # Answers on other threads may have freed some since.
+            self.buffered = sum([channel.count_buffered() for channel in self.channels()])
+        return self.buffered > MAX_BUFFERED_BYTES
 
     def wake(self) -> None:
         """Ends the wait of `turn`; safe in a signal handler and in other threads."""
@@ -104,15 +119,30 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
         """The open connections."""
         return list(self.active_channels.values())
 
+    def _make_room(self) -> None:
+        """Closes the connections that have asked nothing for longest: a request may be waiting behind them."""
+        ages = [(since, channel) for channel in self.channels() if (since := channel.asks_nothing_since())]
+        ages.sort(key=lambda pair: pair[0])
+        for _, channel in ages[: ceil(len(ages) / 4)]:
+            channel.handle_close()
+
     def begin_no_handshake(self) -> None:
         """Keeps new connections from beginning, while those that have begun are still accepted."""
         backlog.begin_no_handshake(self.socket)
 
     def stop_accepting(self) -> None:
         """Takes what the system has accepted, and closes the port: the backlog of a closed port is reset."""
-        while self.socket is not None and select.select([self.socket], [], [], 0)[0]:
+        # Out of descriptors nothing is accepted, and what waits stays there: the number of tries is bounded.
+        for _ in range(_BACKLOG):
+            if self.socket is None or not select.select([self.socket], [], [], 0)[0]:
+                break
             self.handle_accept()
         wasyncore.dispatcher.close(self)
+
+    def add_task(self, task: Channel) -> None:
+        """Queues the next request of a connection for a thread."""
+        task.queued_at = time.monotonic()  # before a thread can take it
+        super().add_task(task)
 
     def maintenance(self, now: float) -> None:
         """Nothing: waitress would close by inactivity alone, `turn` holds the deadlines."""

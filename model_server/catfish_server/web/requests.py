@@ -10,8 +10,10 @@ from flask import Request
 from catfish_server.errors import RequestError
 
 MAX_JSON_DEPTH = 32
+MAX_FORM_FIELDS = 16
 
-_FORM_TYPES = frozenset({"multipart/form-data", "application/x-www-form-urlencoded"})
+_URLENCODED = "application/x-www-form-urlencoded"
+_FORM_TYPES = frozenset({"multipart/form-data", _URLENCODED})
 _JSON_FIELDS = frozenset({"image", "image_url", "probabilities"})
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -77,6 +79,9 @@ def _posted(request: Request, *, expect_body: bool) -> tuple[list[str], list[byt
         return [], [request.get_data(cache=False)], []
     if kind == "application/json":
         return _from_json(request.get_data(cache=False))
+    # Werkzeug limits the parts of a multipart form only; each of millions of empty fields takes 40 bytes.
+    if kind == _URLENCODED and request.get_data().count(b"&") >= MAX_FORM_FIELDS:
+        raise BadRequest(f"The form has more than {MAX_FORM_FIELDS} fields.")
     if kind in _FORM_TYPES:
         # Werkzeug parses on first use; a field `image` is a file, or else base64 as in JSON.
         images = [file.read() for name in ("image", "file") for file in request.files.getlist(name)]
@@ -100,7 +105,7 @@ def _from_json(text: bytes) -> tuple[list[str], list[bytes], list[str]]:
         raise BadRequest("The field must be true or false.", field="probabilities")
     urls = [str(document["image_url"])] if "image_url" in document else []
     images = [_base64(str(document["image"]))] if "image" in document else []
-    return urls, images, ["true" if wanted else "false"]
+    return urls, images, [str(wanted).lower()] if "probabilities" in document else []
 
 
 def _document(text: bytes) -> dict[str, object]:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
@@ -105,7 +106,7 @@ class Server:
     def _listen(self, classifier: "Classifier") -> Listener:
         from catfish_server.web.app import create_app  # noqa: PLC0415 (imports torch and Flask: seconds)
 
-        self._metrics.know_classes(classifier.classes)
+        self._metrics.know_classes(classifier.labels)
         self._metrics.watch_queue(classifier.engine.queued)
         return Listener(
             create_app(self._settings, classifier, self._metrics),
@@ -114,8 +115,14 @@ class Server:
             threads=THREADS,
             connection_limit=_affordable_connections(),
             max_body_bytes=self._settings.max_body_bytes,
-            refused=lambda status: self._metrics.answered("", status),
+            refused=self._refused,
         )
+
+    def _refused(self, status: int) -> None:
+        """Counts a request that never reached the application."""
+        self._metrics.answered("", status)
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            self._metrics.rejected("bodies")
 
     def _loop(self, api: Listener) -> None:
         drain = Drain(api)

@@ -70,7 +70,10 @@ class Sandbox:
             UnsafeWeights: the file asked for more than weights need.
             OSError: the file cannot be read, or there is no room for the other one.
         """
-        self._pipe.send_bytes(json.dumps([os.fspath(source), os.fspath(target)]).encode())
+        try:
+            self._pipe.send_bytes(json.dumps([os.fspath(source), os.fspath(target)]).encode())
+        except OSError:  # it was killed while it imported torch
+            raise UnsafeWeights(_death(self._reap())) from None
         deadline = time.monotonic() + WALL_SECONDS
         while not self._pipe.poll(1.0):
             heartbeat()

@@ -89,6 +89,14 @@ def test_a_fourth_redirect_is_too_many(site):
     assert len(site.seen) == 4
 
 
+@pytest.mark.parametrize("location", ["http://[", "//[", "http://[x]/", "http://site.test:port/"])
+def test_a_redirect_to_what_is_no_address_is_a_failure_of_the_host(site, location):
+    site.script["/0"] = redirect(location)
+    with pytest.raises(RequestError) as caught:
+        source().fetch(site.url + "/0")
+    assert (caught.value.status // 100, caught.value.field) == (4, "image_url")
+
+
 @pytest.mark.parametrize(
     "location",
     [

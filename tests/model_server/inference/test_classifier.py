@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -57,6 +59,24 @@ def test_an_answer_that_is_not_finite_is_no_answer(classifiers, value):
         classifier.predict(GREY)
     with pytest.raises(NonFiniteOutput):
         classifier.warm_up()
+
+
+class SlowAtFirst(Fixed):
+    """A model whose first pass allocates and chooses, as real ones do."""
+
+    passes = 0
+
+    def forward(self, batch):
+        self.passes += 1
+        if self.passes == 1:
+            time.sleep(1)
+        return super().forward(batch)
+
+
+def test_the_first_pass_of_the_warm_up_is_not_taken_for_the_usual_time(classifiers):
+    classifier = classifiers(SlowAtFirst(0.0, 1.0))
+    classifier.warm_up()
+    assert 0 < classifier.engine.seconds_each < 0.5
 
 
 def test_a_real_model_answers_as_it_does_when_called_directly(classifiers):

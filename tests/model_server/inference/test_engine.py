@@ -159,3 +159,63 @@ def test_a_closed_engine_refuses(engines):
     engine.close()
     with pytest.raises(Overloaded, match="shutting down"):
         engine.infer(torch.zeros(1), timeout_seconds=1)
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def timed(clock, seconds):
+    """A model whose passes take the given seconds of a clock, one after the other."""
+    left = iter(seconds)
+
+    def forward(batch):
+        clock.now += next(left)
+        return batch
+
+    return forward
+
+
+def test_what_was_measured_in_the_warm_up_can_be_forgotten(engines):
+    clock = Clock()
+    engine = engines(timed(clock, [1.0, 0.05]), clock=clock)
+    engine.infer(torch.zeros(1), timeout_seconds=10)
+    until(lambda: engine.seconds_each == pytest.approx(1.0))
+    engine.forget()
+    engine.infer(torch.zeros(1), timeout_seconds=10)
+    until(lambda: engine.seconds_each == pytest.approx(0.05))
+
+
+def test_a_request_that_was_skipped_does_not_count_as_a_fast_pass(engines):
+    clock, gate = Clock(), Gate()
+    engine = engines(gate, clock=clock)
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(engine.infer, torch.zeros(1), timeout_seconds=100)
+        assert gate.entered.acquire(timeout=10)
+        late = [pool.submit(engine.infer, torch.zeros(1), timeout_seconds=0.01) for _ in range(2)]
+        for future in late:
+            assert future.exception(timeout=10).reason == "deadline"
+        clock.now += 2.0
+        gate.open.set()
+        first.result(timeout=10)
+    until(lambda: engine.queued() == 0 and engine.busy_seconds() == 0)
+    assert engine.seconds_each == pytest.approx(2.0)
+
+
+def test_closing_waits_for_all_hanging_passes_together(engines):
+    gate = Gate()
+    engine = engines(gate, threads=4)
+    with ThreadPoolExecutor(4) as pool:
+        hanging = [pool.submit(engine.infer, torch.zeros(1), timeout_seconds=60) for _ in range(4)]
+        for _ in hanging:
+            assert gate.entered.acquire(timeout=10)
+        began = time.monotonic()
+        engine.close()
+        assert time.monotonic() - began < 3
+        gate.open.set()

@@ -2,6 +2,7 @@
 
 import hashlib
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -167,3 +168,19 @@ def test_a_torchscript_module_that_cannot_be_frozen_runs_as_it_is(tmp_path):
         torch.jit.save(torch.jit.script(Remembers().eval()), tmp_path / "w")
     loaded = load(tmp_path / "w", "torchscript")
     assert loaded.model(torch.zeros(1, 3, SIZE, SIZE)).shape == (1, 2)
+
+
+def test_an_onnx_model_with_its_weights_in_another_file_is_refused_wherever_it_lies(tmp_path):
+    weight = onnx.numpy_helper.from_array(np.ones((1, 3, SIZE, SIZE), np.float32), "w")
+    made = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 3, SIZE, SIZE])
+    output = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)
+    nodes = [onnx.helper.make_node("Mul", ["x", "w"], ["y"])]
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph(nodes, "g", [made], [output], [weight]),
+        opset_imports=[onnx.helper.make_opsetid("", 17)],
+    )
+    model.ir_version = 8
+    onnx.save(model, tmp_path / "w", save_as_external_data=True, location="w.data", size_threshold=0)
+    assert (tmp_path / "w.data").exists()
+    with pytest.raises(errors.UnsupportedFormat, match="weights in other files"):
+        load(tmp_path / "w", "onnx")

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import re
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from catfish_server.images.source import ImageSource
 from catfish_server.inference.overload import Overloaded
 from catfish_server.web.app import MAX_FETCHES, MAX_QUEUED_SECONDS
 
@@ -122,6 +124,14 @@ def test_all_probabilities_are_given_where_the_model_allows_it_and_the_call_asks
     answer = client.post("/predict?probabilities=true", data=jpeg, content_type="image/jpeg").get_json()
     assert set(answer["probabilities"]) == {"cat", "fish"}
     assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("way", [by_url_in_a_form, by_url_in_json, as_base64_in_json, as_a_file])
+def test_the_query_may_ask_for_all_probabilities_whatever_the_body_is(client_of, jpeg, way):
+    client = client_of(return_probabilities=True, source=Source(jpeg))
+    post, client.post = client.post, lambda path, **body: post(f"{path}?probabilities=true", **body)
+    answer = way(client, jpeg=jpeg)
+    assert set(answer.get_json()["probabilities"]) == {"cat", "fish"}
 
 
 def test_all_probabilities_are_refused_where_the_model_does_not_allow_it(problem, client_of, jpeg):
@@ -244,8 +254,14 @@ def test_every_format_and_size_is_answered(client_of):
             assert as_raw(client, buffer.getvalue()).status_code == 200, (kind, size)
 
 
+def resolves_nothing(_host, _port):
+    raise socket.gaierror("no such name")
+
+
+# st.text() alone makes no lone surrogates, which JSON can carry and UTF-8 cannot.
+texts = st.text(st.characters(), max_size=20)
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    st.none() | st.booleans() | st.integers() | st.floats() | texts | texts.map("http://h.test/{}".format),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
     max_leaves=10,
 )
@@ -256,8 +272,8 @@ bodies = json_values | st.dictionaries(
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=bodies)
-def test_any_json_is_answered_with_a_problem_and_never_with_a_failure(problem, client_of, jpeg, body):
-    client = client_of(source=Source(jpeg))
+def test_any_json_is_answered_with_a_problem_and_never_with_a_failure(problem, client_of, body):
+    client = client_of(source=ImageSource(resolve=resolves_nothing))
     response = client.post("/predict", data=json.dumps(body), content_type="application/json")
     if response.status_code != 200:
         problem(response, response.status_code)

@@ -1,6 +1,11 @@
 import pytest
+from waitress.adjustments import Adjustments
+
+from catfish_server.web.parser import Parser
 
 HOST = b"Host: a\r\n"
+CHUNKED = b"POST /predict HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
+THREE = b"POST /predict HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\n"
 
 
 @pytest.mark.parametrize(
@@ -69,6 +74,22 @@ HOST = b"Host: a\r\n"
             413,
             id="long body that asks first",
         ),
+        pytest.param(b"GET http://[ HTTP/1.1\r\n" + HOST + b"\r\n", 400, id="half an address"),
+        pytest.param(
+            b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n",
+            400,
+            id="5,000 digits",
+        ),
+        pytest.param(THREE + b"Transfer-Encoding: ,\r\n\r\nabc", 400, id="no coding, a comma"),
+        pytest.param(THREE + b"Transfer-Encoding:\r\n\r\nabc", 400, id="no coding"),
+        pytest.param(
+            b"POST /predict HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+            400,
+            id="chunked twice",
+        ),
+        pytest.param(CHUNKED + b"1\r\nx\r\n" * 40_000, 400, id="chunks of one byte"),
+        pytest.param(CHUNKED + b"1;" + b"x" * 20_000, 400, id="chunk's line without end"),
+        pytest.param(CHUNKED + b"0\r\n" + b"x: y\r\n" * 5000, 400, id="trailer without end"),
     ],
 )
 def test_a_request_that_is_broken_or_ambiguous_gets_one_problem_and_the_connection_ends(
@@ -77,3 +98,35 @@ def test_a_request_that_is_broken_or_ambiguous_gets_one_problem_and_the_connecti
     server = running()
     assert wire.one_answer(wire.exchange(server.address, request_bytes)) == status
     assert wire.get(server.address) == (200, b'{"status":"ok"}\n')
+
+
+@pytest.fixture
+def parser():
+    return Parser(Adjustments(max_request_body_size=10**7))
+
+
+def test_of_a_chunked_body_only_a_little_is_taken_at_a_time(parser):
+    """The receiver copies what is left for every chunk."""
+    parser.received(CHUNKED)
+    data, calls = b"40\r\n" + b"x" * 64 + b"\r\n", 0
+    data = data * 4000 + b"0\r\n\r\n"
+    while data:
+        taken = parser.received(data)
+        assert 0 < taken <= 8192
+        data, calls = data[taken:], calls + 1
+    assert calls > 30
+    assert (parser.completed, parser.error) == (True, None)
+    assert parser.get_body_stream().read() == b"x" * 64 * 4000
+
+
+def test_blank_lines_before_a_request_are_skipped_all_at_once(parser):
+    blank = b"\r\n" * 100_000
+    assert parser.received(blank + b"GET / HTTP/1.1\r\n") == len(blank)
+    assert parser.empty
+
+
+def test_a_request_that_cannot_be_parsed_is_one_line_of_the_log_without_paths(wire, running, caplog):
+    server = running()
+    caplog.clear()
+    wire.one_answer(wire.exchange(server.address, b"GET http://[ HTTP/1.1\r\n" + HOST + b"\r\n"))
+    assert [record.levelname for record in caplog.records] in ([], ["INFO"])

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import pytest
 
 JSON = "application/json"
@@ -63,6 +65,12 @@ JSON = "application/json"
             "image_url",
             id="NUL",
         ),
+        pytest.param(
+            ("POST", "/predict", b"a&" * 1000, "application/x-www-form-urlencoded"),
+            400,
+            None,
+            id="many fields",
+        ),
         pytest.param(("GET", "/nothing", b"", None), 404, None, id="no such path"),
         pytest.param(("GET", "/predict/../../etc/passwd", b"", None), 404, None, id="path traversal"),
         pytest.param(("PUT", "/predict", b"", None), 405, None, id="no such method"),
@@ -74,3 +82,15 @@ def test_a_bad_request_gets_a_problem_that_names_the_field(problem, client_of, a
     method, target, body, kind = asked
     response = client_of().open(target, method=method, data=body, content_type=kind)
     assert problem(response, status).get("field") == field
+
+
+def test_a_form_of_nothing_but_fields_is_not_taken_apart(problem, client_of):
+    client, body = client_of(), b"a&" * 1_000_000
+    tracemalloc.start()
+    try:
+        response = client.post("/predict", data=body, content_type="application/x-www-form-urlencoded")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert "more than 16 fields" in problem(response, 400)["detail"]
+    assert peak < 10 * len(body)

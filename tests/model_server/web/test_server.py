@@ -2,6 +2,8 @@ import contextlib
 import json
 import logging
 import re
+import socket
+import struct
 import threading
 import time
 from http.client import HTTPConnection
@@ -130,6 +132,42 @@ def test_probes_answer_while_the_api_is_full_of_half_open_connections(wire, runn
         assert wire.get(server.address) == (200, b'{"status":"ok"}\n')
 
 
+@pytest.mark.parametrize("sent", [b"", b"GET /livez HTTP/1.1\r\nHost:"], ids=["idle", "half a head"])
+def test_probes_answer_while_their_own_port_is_full_of_connections_that_ask_nothing(wire, running, sent):
+    server = running()
+    with contextlib.ExitStack() as stack:
+        for _ in range(150):
+            connection = stack.enter_context(wire.connect(server.admin_address))
+            connection.sendall(sent)
+        began = time.monotonic()
+        assert wire.get(server.admin_address, "/livez")[0] == 200
+        assert time.monotonic() - began < 3
+
+
+def test_a_client_that_hangs_up_before_its_answer_leaves_nothing_in_the_log(
+    wire, running, classifier, jpeg, caplog
+):
+    entered, go, predict = threading.Event(), threading.Event(), classifier.predict
+
+    def predict_when_told(image):
+        entered.set()
+        assert go.wait(15)
+        return predict(image)
+
+    classifier.predict = predict_when_told
+    server = running()
+    caplog.clear()
+    head = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: image/jpeg\r\nConnection: close\r\n"
+    with wire.connect(server.address) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets
+        connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(jpeg) + jpeg)
+        assert entered.wait(15)
+    go.set()
+    server.server.stop()
+    server.thread.join()
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
 def test_a_refusal_of_the_parser_is_one_line_of_the_log_and_counted(wire, running, caplog):
     caplog.set_level(logging.INFO)
     server = running()
@@ -157,6 +195,12 @@ def test_a_refusal_of_the_parser_is_one_line_of_the_log_and_counted(wire, runnin
 )
 def test_the_admin_port_answers_its_three_paths(wire, running, path, method, status):
     assert wire.get(running().admin_address, path, method)[0] == status
+
+
+def test_unknown_is_counted_from_the_start_where_it_can_be_an_answer(wire, running, classifier, monkeypatch):
+    monkeypatch.setattr(classifier, "_unknown_threshold", 0.9)
+    metrics = wire.get(running().admin_address, "/metrics")[1]
+    assert b'catfish_predictions_total{label="unknown"} 0.0' in metrics
 
 
 def test_readiness_tells_the_stage_and_how_far_it_is(wire):

@@ -62,6 +62,15 @@ def test_a_child_that_is_killed_for_memory_says_what_to_raise(saved, tmp_path):
     sandbox.close()
 
 
+def test_a_child_that_died_before_it_was_asked_says_what_to_raise(saved, tmp_path):
+    sandbox = Sandbox(likely=False)
+    os.kill(sandbox._pid, signal.SIGKILL)
+    os.waitid(os.P_PID, sandbox._pid, os.WEXITED | os.WNOWAIT)  # its end of the pipe is closed now
+    with pytest.raises(errors.UnsafeWeights, match=r"raise spec\.resources\.limits\.memory"):
+        sandbox.convert(saved(weights()), tmp_path / "out", heartbeat=lambda: None)
+    sandbox.close()
+
+
 def test_a_child_that_is_not_needed_leaves_nothing_behind():
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
     sandbox = Sandbox(likely=False)
