@@ -1,48 +1,56 @@
-"""The figures of benchmarks.rollout as the table of docs/rollouts.md. Pure."""
+"""The figures of benchmarks.rollout as the tables of docs/rollouts.md. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 Json = dict[str, Any]
 
 HEADING = (
-    "kind of bad v2", "reason shown", "noticed after", "v1 alone again after", "failed, wrong", "of",
-    "v1 ready, least", "plain: failed, wrong", "of", "ready, least",
+    "kind of bad v2", "reason shown", "noticed after", "v1 alone again after", "failed + wrong, of",
+    "v1 pods ready, least", "plain Deployment: failed + wrong, of", "pods ready, least",
 )  # fmt: skip
 
 
 def page(rows: Sequence[Json]) -> str:
-    """A row for each kind and number of replicas; what a plain Deployment did stands beside it, if it was tried."""
-    plain = {(row["kind"], row["replicas"]): row for row in rows if row["system"] == "plain"}
+    """A row for each kind; the figures of different numbers of replicas are set apart by `/`."""
+    kinds = list(dict.fromkeys(row["kind"] for row in rows))
     lines = [_line(HEADING), _line(["---"] * len(HEADING))]
-    for row in rows:
-        if row["system"] == "catfish":
-            beside = plain.get((row["kind"], row["replicas"]))
-            lines.append(_line([*_of_catfish(row), *_of_plain(beside)]))
+    for kind in kinds:
+        ours, plain = (
+            [row for row in rows if (row["system"], row["kind"]) == (system, kind)]
+            for system in ("catfish", "plain")
+        )
+        lines.append(_line([kind, *_of_catfish(ours), *_of_plain(plain)]))
     return "\n".join(lines) + "\n"
 
 
-def _of_catfish(row: Json) -> list[str]:
-    replicas = f"{row['replicas']} replica{'' if row['replicas'] == 1 else 's'}"
+def _of_catfish(rows: Sequence[Json]) -> list[str]:
     return [
-        f"{row['kind']}, {replicas}",
-        f"`{row['reason shown']}`",
-        _seconds(row["noticed"]),
-        _seconds(row["v1 back"]),
-        f"{row['failed']}, {row['wrong']}",
-        str(row["of"]),
-        str(row["v1 least"]),
+        ", ".join(f"`{reason}`" for reason in dict.fromkeys(row["reason shown"] for row in rows)),
+        _each(_seconds(row["noticed"]) for row in rows),
+        _each(_seconds(row["v1 back"]) for row in rows),
+        _each(_requests(row) for row in rows),
+        _each(f"{row['v1 least']} of {row['replicas']}" for row in rows),
     ]
 
 
-def _of_plain(row: Json | None) -> list[str]:
-    if row is None:
-        return ["", "", ""]
-    return [f"{row['failed']}, {row['wrong']}", str(row["of"]), str(row["least"])]
+def _of_plain(rows: Sequence[Json]) -> list[str]:
+    return [
+        _each(_requests(row) for row in rows),
+        _each(f"{row['least']} of {row['replicas']}" for row in rows),
+    ]
+
+
+def _requests(row: Json) -> str:
+    return f"{row['failed']} + {row['wrong']}, {row['of']}"
 
 
 def _seconds(value: float | None) -> str:
     return "never" if value is None else f"{max(0.0, value):.1f} s"
+
+
+def _each(values: Iterable[str]) -> str:
+    return " / ".join(values)
 
 
 def _line(cells: Sequence[str]) -> str:
