@@ -141,6 +141,8 @@ def _job() -> Json:
         "image": "catfish-server:v1",
         "imagePullPolicy": "IfNotPresent",
         "command": [PYTHON, *command],
+        # The image's Python does not look for modules beside a script (PYTHONSAFEPATH).
+        "env": [{"name": "PYTHONPATH", "value": "/demo"}],
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},

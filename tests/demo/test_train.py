@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import subprocess
 import sys
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
+from demo import weights
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -97,3 +100,16 @@ def test_the_same_seed_makes_the_same_pictures(store, scripts):
     first, again, other = (next(scripts.batches(pictures, seed))[0] for seed in (1, 1, 2))
     assert first.equal(again)
     assert not first.equal(other)
+
+
+def test_the_job_finds_its_own_modules_in_an_image_that_imports_nothing_from_beside_a_script(tmp_path):
+    [container] = weights._job()["spec"]["template"]["spec"]["containers"]
+    for name, text in weights._scripts()["data"].items():
+        (tmp_path / name).write_text(text)
+    environ = {each["name"]: each["value"].replace("/demo", str(tmp_path)) for each in container["env"]}
+    environ["PYTHONPATH"] += f":{ROOT / 'model_server'}"
+    command = [sys.executable, str(tmp_path / "train.py"), "--help"]
+    done = subprocess.run(
+        command, env=environ | {"PYTHONSAFEPATH": "1"}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
