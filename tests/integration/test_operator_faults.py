@@ -47,9 +47,9 @@ def kill_after(operator, audit, name, writes):
 
 
 def made(audit, name=""):
-    """The children (of a model) that the operator has made."""
+    """The children (of a model) that the operator has made, by resource and name."""
     return [
-        entry["objectRef"]["resource"]
+        (entry["objectRef"]["resource"], entry["objectRef"].get("name"))
         for entry in audit.entries()
         if entry["responseStatus"]["code"] == 201
         and entry["objectRef"]["resource"] != "events"
@@ -74,7 +74,10 @@ def test_killed_after_any_write_it_converges_and_makes_nothing_twice(start, plan
         for kind in (DEPLOYMENTS, SERVICES, BUDGETS):
             assert sorted(item["metadata"]["name"] for item in api.items(kind.format(namespace))) == names
         assert len(api.items(REVISIONS.format(namespace), "catfish.dev/model")) == len(names)
-        assert len(made(audit)) == CHILDREN * len(names)
+        # Of a request in the air when its operator was killed the log may say that it ended otherwise, though the
+        # object is there. So each is made once at most here; that all of them are there is what the lists above say.
+        every = made(audit)
+        assert len(every) == len(set(every))
 
 
 def test_a_restart_with_settled_models_writes_nothing(start, plane, api, namespace):
