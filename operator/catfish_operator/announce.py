@@ -14,8 +14,10 @@ from catfish_operator.observed import Observed
 from catfish_operator.resources import drift
 
 DRIFT_REPAIRED = "DriftRepaired"
-QUIET = frozenset({"Applying", "PodsStarting", "NotStalled"})
-"""Reasons that say nothing to a person: every change passes through them."""
+STARTED = "RolloutStarted"
+QUIET = frozenset({"Applying", "PodsStarting", "NotStalled", STARTED})
+"""Reasons that say nothing to a person: every change passes through them. Some pass too quickly to be seen each time,
+the start of a rollout among them: that is told from the time at which it began."""
 
 BAD = frozenset({"RolledBack", DRIFT_REPAIRED})
 """Reasons outside of Stalled that a person should look at."""
@@ -60,8 +62,18 @@ def changes(before: Json | None, after: Json) -> tuple[Announcement, ...]:
             continue
         bad = kind == "Stalled" or reason in BAD
         found.setdefault(reason, _announcement(reason, str(new.get("message")), bad=bad))
+    found = _started(before, after) | found
     known = {str(_condition(before, kind).get("reason")) for kind in ("Stalled", "UpToDate", "Reconciling")}
-    return tuple(one for reason, one in found.items() if reason not in known)
+    return tuple(one for reason, one in found.items() if reason == STARTED or reason not in known)
+
+
+def _started(before: Json | None, after: Json) -> dict[str, Announcement]:
+    """That a rollout has begun, if one has."""
+    new, old = ((status or {}).get("rollout") or {} for status in (after, before))
+    if not new.get("startedAt") or new["startedAt"] == old.get("startedAt"):
+        return {}
+    text = f"Revision {after.get('targetRevision')} is being rolled out."
+    return {STARTED: _announcement(STARTED, text, bad=False)}
 
 
 def repaired(observed: Observed, action: Action) -> tuple[Announcement, ...]:

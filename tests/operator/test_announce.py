@@ -35,7 +35,7 @@ ROLLED_BACK = status(up_to_date=(False, "RolledBack"), stalled="ChecksumMismatch
     ("before", "after", "told"),
     [
         (None, moving("Applying"), []),
-        (moving("Applying"), moving("RolloutStarted"), [("Normal", "RolloutStarted", "RollOut")]),
+        (moving("Applying"), moving("RolloutStarted"), []),
         (moving("RolloutStarted"), status(), [("Normal", "RolloutCompleted", "RollOut")]),
         (status(), status(), []),
         (moving("RolloutStarted"), stuck("OutOfMemory"), [("Warning", "OutOfMemory", "RollOut")]),
@@ -66,6 +66,22 @@ def test_each_new_reason_is_told_once(before, after, told):
     found = announce.changes(before, after)
     assert [(one.type, one.reason, one.action) for one in found] == told
     assert all(one.message == f"About {one.reason}." for one in found)
+
+
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [
+        (None, ["RolloutStarted", "RolloutCompleted"]),
+        (status(), ["RolloutStarted"]),
+        (status(rollout={"startedAt": "2026-01-01T00:00:00Z"}), ["RolloutStarted"]),
+        (status(rollout={"startedAt": "2026-01-02T00:00:00Z"}), []),
+    ],
+)
+def test_a_rollout_that_is_over_at_once_is_told_too(before, told):
+    after = status(rollout={"startedAt": "2026-01-02T00:00:00Z"}) | {"targetRevision": "cat-1"}
+    found = announce.changes(before, after)
+    assert [one.reason for one in found] == told
+    assert all(one.message == "Revision cat-1 is being rolled out." for one in found[: len(told) and 1])
 
 
 def test_every_reason_that_can_stall_is_a_warning():
