@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 
 import aiohttp
 import pytest
@@ -78,9 +79,13 @@ def test_counts_that_cannot_be_read_are_not_counted(text):
 
 
 def test_metrics_of_others_are_not_parsed_and_a_stage_is_a_word_of_the_contract():
-    foreign = b"a 1\n" * 10_000 + b"broken{\n"
-    found = parse(json.dumps({"stage": "x" * 60_000}).encode(), foreign + METRICS)
+    foreign = b"a 1\n" * 100_000 + b"broken{\n" + b'catfish_requests_total{path="' + b"x" * 9000 + b"\n"
+    flood = b'catfish_requests_total{path="/other",code="200"} 1\n' * 10_000
+    began = time.process_time()
+    found = parse(json.dumps({"stage": "x" * 60_000}).encode(), foreign + METRICS + flood)
+    took = time.process_time() - began
     assert (found.stage, found.requests, found.predictions) == (None, 100, 90)
+    assert took < 0.2, "the event loop stands still for so long"
 
 
 class Pod:

@@ -7,8 +7,10 @@ worry about here: whoever needs its numbers goes by time instead.
 
 import asyncio
 import contextlib
+import itertools
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -26,9 +28,9 @@ log = logging.getLogger(__name__)
 
 ADMIN_PORT = 5002
 SECONDS = 2.0  # for both answers of one pod
-LIMIT = 64 * 1024  # bytes of one answer; the server's /metrics has some 10 KB
-COUNTED = (b"catfish_requests_total{", b"catfish_request_duration_seconds_")
-LINES = 500  # of those that are parsed: a parser in Python must not hold up every other model
+LIMIT = 1 << 20  # bytes of one answer; the server's /metrics has 10 KB, and 150 bytes more for each class
+COUNTED = re.compile(rb"^catfish_request(?:s_total\{|_duration_seconds_)[^\n]{0,300}$", re.MULTILINE)
+LINES = 200  # of those, which alone are parsed: a parser in Python must not hold up every other model
 STAGES = frozenset({"starting", "draining", *progress.STAGES})
 AGAIN_AFTER = 2.0  # seconds between two questions to one pod that is watched
 PATIENCE = 60.0  # seconds until a pod that did not tell its weights is asked again, if nobody watches it
@@ -166,9 +168,9 @@ class _Counts:
 def _counts(text: bytes) -> _Counts | None:
     """The numbers in the lines that hold them; None if they cannot be read."""
     requests = errors = predictions = seconds = 0.0
-    lines = [line for line in text.splitlines() if line.startswith(COUNTED)]
+    lines = [found[0] for found in itertools.islice(COUNTED.finditer(text), LINES)]
     try:
-        for family in text_string_to_metric_families(b"\n".join(lines[:LINES]).decode() + "\n"):
+        for family in text_string_to_metric_families(b"\n".join(lines).decode() + "\n"):
             for sample in family.samples:
                 if sample.name == "catfish_requests_total" and sample.labels.get("path") == PREDICT:
                     requests += sample.value
