@@ -97,7 +97,8 @@ class Reconciler:
                 raise failure
             return planned.requeue_after
         error = errors.Unsettled(f"{key[0]}/{key[1]}: changed by somebody else faster than it can be settled")
-        if len(done) >= LOOKS:  # it was written each time, and was another the next time
+        written = [_address(action) for _, action in done]
+        if written and written.count(written[-1]) >= LOOKS - 1:  # each time, and it was another the next time
             with contextlib.suppress(errors.Stale):
                 await self._say(key, refused=error, about=done[-1][1])
         raise error

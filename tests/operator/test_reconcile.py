@@ -176,6 +176,21 @@ def test_somebody_who_changes_all_we_write_does_not_make_us_write_for_ever(world
     assert world.repaired == [], "nothing was put back"
 
 
+def test_objects_that_were_written_once_each_are_overruled_by_nobody(world):
+    services = iter(range(LOOKS))
+
+    def one_more(_):
+        number = next(services)
+        manifest = child("Service", "v1")
+        manifest["metadata"] = {**manifest["metadata"], "name": f"cat-{number}"}
+        return (Apply(manifest=manifest),)
+
+    world.plan = one_more
+    with pytest.raises(errors.Unsettled):
+        world.reconcile()
+    assert world.status is None
+
+
 def test_a_template_is_put_back_only_on_the_very_state_that_was_seen(world):
     live = world.cluster.put(child(replicas=2, template={"env": "theirs"}))
     world.see(kind_named("Deployment"), live)
