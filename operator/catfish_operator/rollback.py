@@ -18,7 +18,13 @@ LONGEST_RETRY = timedelta(minutes=10)
 
 
 def failed_before(
-    observed: Observed, failure: Failure, *, model: CatfishModel, target: str, history: History
+    observed: Observed,
+    found: Progress,
+    failure: Failure,
+    *,
+    model: CatfishModel,
+    target: str,
+    history: History,
 ) -> Course:
     """The course while the spec asks for a revision that has failed and is not tried again now.
 
@@ -31,7 +37,9 @@ def failed_before(
         known = history.find(target)
         number = known.number if known else 0
         before = number < history.greatest or number > failure.number
-        return _reverted(observed, failure, model=model, target=target, fallback=fallback, before=before)
+        return _reverted(
+            observed, found, failure, model=model, target=target, fallback=fallback, before=before
+        )
     there = history.find(name)
     why = "spec.rollout.autoRollback is false" if fallback else "no proven revision is there to go back to"
     verdict = Verdict(
@@ -48,21 +56,29 @@ def failed_before(
 
 
 def undone(
-    observed: Observed, fault: Fault, record: Record, *, model: CatfishModel, target: str, history: History
+    observed: Observed,
+    found: Progress,
+    fault: Fault,
+    record: Record,
+    *,
+    model: CatfishModel,
+    target: str,
+    history: History,
 ) -> Course | None:
     """The course of a target that fails just now; None: nothing is to be protected, so Kubernetes keeps trying."""
     fallback = history.proven(besides=target)
     undo = fallback is not None and model.rollout.auto_rollback
-    found = progress.progress(observed, model=model, target=target)
     if not undo and not found.serving:
         return None
     failure = _failure(fault, record, model, now=observed.now, number=history.greatest)
     kept = replace(record, verdict="failed", failure=failure)
     if fallback and undo:
-        course = _reverted(observed, failure, model=model, target=target, fallback=fallback, before=False)
+        course = _reverted(
+            observed, found, failure, model=model, target=target, fallback=fallback, before=False
+        )
         kept = replace(kept, result="RolledBack", finished_at=failure.failed_at)
         return replace(course, records={target: kept}, confirm=True)
-    course = failed_before(observed, failure, model=model, target=target, history=history)
+    course = failed_before(observed, found, failure, model=model, target=target, history=history)
     kept = replace(kept, released_at=None)  # what has not been replaced yet will not be
     return replace(course, held=judge.held(kept, model), records={target: kept}, confirm=True)
 
@@ -83,12 +99,19 @@ def _due(failure: Failure, now: datetime) -> bool:
 
 
 def _reverted(
-    observed: Observed, failure: Failure, *, model: CatfishModel, target: str, fallback: Entry, before: bool
+    observed: Observed,
+    found: Progress,
+    failure: Failure,
+    *,
+    model: CatfishModel,
+    target: str,
+    fallback: Entry,
+    before: bool,
 ) -> Course:
     """The last proven revision serves. `before`: the target had failed before the spec asked for it this time."""
     when = f"; it is tried again at {failure.retry_at}" if failure.retry_at else ""
     verb = "failed before and is not tried" if before else "was rolled back"
-    waits = _waits_for_pause(progress.progress(observed, model=model, target=target), model)
+    waits = _waits_for_pause(found, model)
     message = f"{target} ({model.image}) {verb}: {failure.message.rstrip('.')}{when}{waits}."
     reason = "RevisionQuarantined" if before else "RolledBack"
     verdict = Verdict(phase="reverted", reason=reason, message=message, cause=failure.reason)

@@ -34,7 +34,7 @@ def course(observed: Observed, *, model: CatfishModel, target: str, history: His
     if record.verdict == "failed" and record.failure:
         if not rollback.deserves_another_try(record.failure, model, history, now=observed.now):
             stays = rollback.failed_before(
-                observed, record.failure, model=model, target=target, history=history
+                observed, found, record.failure, model=model, target=target, history=history
             )
             return replace(stays, records=others)
         record = replace(record, verdict=None, started_at=None)
@@ -112,7 +112,7 @@ def _judged(
     fault = None if begins else judge.fault(observed, found, model=model, record=record, protected=protected)
     failed = judge.failed(fault, observed, found, model=model, record=record)
     if failed and (
-        back := rollback.undone(observed, failed, record, model=model, target=target, history=history)
+        back := rollback.undone(observed, found, failed, record, model=model, target=target, history=history)
     ):
         return replace(back, records={**records, **back.records})
     if not failed:

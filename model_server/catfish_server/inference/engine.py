@@ -15,7 +15,7 @@ from math import ceil
 
 import torch
 
-from catfish_server.inference.overload import Overloaded
+from catfish_server.errors import Overloaded
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 

@@ -6,9 +6,8 @@ Start-up calls it once, after the warm-up and before the server is ready.
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from catfish_server.errors import InvalidSpec, NonFiniteWeights, RequestError, VerificationFailed
+from catfish_server.errors import InvalidSpec, NonFiniteWeights, Overloaded, RequestError, VerificationFailed
 from catfish_server.inference.classifier import Classifier, NonFiniteOutput, classify
-from catfish_server.inference.overload import Overloaded
 from catfish_server.lifecycle import Score
 
 LISTED = 5

@@ -13,10 +13,9 @@ from threading import BoundedSemaphore
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from catfish_server.errors import RequestError
+from catfish_server.errors import Overloaded, RequestError
 from catfish_server.images.source import ImageSource
 from catfish_server.inference.classifier import Classifies, Prediction, classify
-from catfish_server.inference.overload import Overloaded
 from catfish_server.settings import Settings
 from catfish_server.telemetry.metrics import Metrics
 from catfish_server.web import problems, requests

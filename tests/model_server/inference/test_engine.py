@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
+from catfish_server.errors import Overloaded
 from catfish_server.inference.engine import Engine
-from catfish_server.inference.overload import Overloaded
 
 
 class Gate:

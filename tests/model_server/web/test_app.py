@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from catfish_server.errors import Overloaded
 from catfish_server.images.source import ImageSource
-from catfish_server.inference.overload import Overloaded
 from catfish_server.web.app import MAX_FETCHES, MAX_QUEUED_SECONDS
 
 URL = "http://pictures.test/cat.jpg"
