@@ -14,6 +14,6 @@ heavy=$(uv pip compile --quiet --python-version 3.11 --no-header --no-annotate -
     sed -n 's/^\(torch\|torchvision\|triton\|nvidia-[a-z0-9-]*\|cuda-[a-z0-9-]*\)==.*/--no-emit-package \1/p')
 compile operator.txt --extra operator
 # shellcheck disable=SC2086 # one flag a word, on purpose
-compile server.txt --extra server $heavy
+compile server.txt --extra server --extra tracing $heavy
 # shellcheck disable=SC2086
-compile dev.txt --extra operator --extra server --extra dev $heavy
+compile dev.txt --extra operator --extra server --extra tracing --extra dev $heavy

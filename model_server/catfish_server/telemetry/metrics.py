@@ -37,7 +37,7 @@ class Metrics:
         )
         self._seconds = Histogram(
             "catfish_request_duration_seconds",
-            "From the complete request to its answer, predictions only.",
+            "From the image being here to its class, predictions only.",
             buckets=_SECONDS,
             registry=self.registry,
         )

@@ -3,19 +3,17 @@
 It works under any WSGI server; what makes it survive strangers and SIGTERM is in `web.server`.
 """
 
-import hashlib
 import logging
-import time
 from dataclasses import dataclass
 from http import HTTPStatus
-from threading import BoundedSemaphore
 
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from catfish_server.errors import Overloaded, RequestError
 from catfish_server.images.source import ImageSource
-from catfish_server.inference.classifier import Classifies, Prediction, classify
+from catfish_server.inference.classifier import Classifies
+from catfish_server.service import Answer, Caller, Encoded, Service
 from catfish_server.settings import Settings
 from catfish_server.telemetry.metrics import Metrics
 from catfish_server.web import problems, requests
@@ -24,52 +22,22 @@ from catfish_server.web.channel import QUEUED_SECONDS
 logger = logging.getLogger(__name__)
 
 MAX_QUEUED_SECONDS = 2.0
-MAX_FETCHES = 8
-"""Image URLs fetched at the same time: slow hosts of one caller may not take all threads from the others."""
-
 _MAX_FORM_PARTS = 16
-
-
-class Forbidden(RequestError):
-    """The model's owner has switched this off."""
-
-    status = 403
-    title = "Forbidden"
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Predictor:
     """Answers one `/predict`."""
 
-    settings: Settings
-    classifier: Classifies
-    metrics: Metrics
-    source: ImageSource
-    fetches: BoundedSemaphore
+    service: Service
 
     def __call__(self) -> Response:
-        started = time.monotonic()
         asked = requests.parse(request)
-        if asked.probabilities and not self.settings.return_probabilities:
-            raise Forbidden("This model does not give away all probabilities.", field="probabilities")
-        if asked.url is not None:
-            data, name = self._fetched(asked.url), asked.url
-        else:
-            data = asked.data or b""
-            name = f"sha256:{hashlib.sha256(data).hexdigest()}"
-        prediction = classify(self.classifier, data, max_pixels=self.settings.max_pixels)
-        self.metrics.predicted(prediction.label, time.monotonic() - started)
-        return jsonify(_answer(name, prediction, with_all=asked.probabilities))
-
-    def _fetched(self, url: str) -> bytes:
-        if not self.settings.image_urls_enabled:
-            raise Forbidden("This model takes no image URLs; send the image itself.", field="image_url")
-        if not self.fetches.acquire(blocking=False):
-            raise Overloaded("Too many images are being fetched already.", reason="fetches")
-        try:
-            return self.source.fetch(url)
-        finally:
-            self.fetches.release()
+        if asked.probabilities:
+            self.service.require_probabilities()
+        image = self.service.fetch(asked.url) if asked.url is not None else Encoded.of(asked.data or b"")
+        answers = self.service.classify([image], caller=Caller(request_id=g.request_id))
+        return jsonify(_answer(answers[0], with_all=asked.probabilities))
 
 
 def create_app(
@@ -89,13 +57,7 @@ def create_app(
         MAX_FORM_MEMORY_SIZE=settings.max_body_bytes,
         MAX_FORM_PARTS=_MAX_FORM_PARTS,
     )
-    predictor = _Predictor(
-        settings=settings,
-        classifier=classifier,
-        metrics=metrics,
-        source=source or ImageSource(allow_hosts=frozenset(settings.image_urls_allow_hosts)),
-        fetches=BoundedSemaphore(MAX_FETCHES),
-    )
+    predictor = _Predictor(service=Service(settings, classifier, metrics, source=source))
     app.add_url_rule("/", "index", lambda: jsonify(status="ok"), methods=["GET"])
     app.add_url_rule("/predict", "predict", predictor, methods=["GET", "POST"])
     _observe(app, settings, metrics)
@@ -103,9 +65,10 @@ def create_app(
     return app
 
 
-def _answer(name: str, prediction: Prediction, *, with_all: bool) -> dict[str, object]:
+def _answer(made: Answer, *, with_all: bool) -> dict[str, object]:
+    prediction = made.prediction
     answer: dict[str, object] = {
-        "image": name,
+        "image": made.name,
         "prediction": prediction.label,
         "probability": round(prediction.probability, 6),
     }

@@ -15,7 +15,8 @@ from PIL import Image
 
 from catfish_server.errors import Overloaded
 from catfish_server.images.source import ImageSource
-from catfish_server.web.app import MAX_FETCHES, MAX_QUEUED_SECONDS
+from catfish_server.service import MAX_FETCHES
+from catfish_server.web.app import MAX_QUEUED_SECONDS
 
 URL = "http://pictures.test/cat.jpg"
 
