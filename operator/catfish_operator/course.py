@@ -17,6 +17,8 @@ class Course:
         serve: the revision whose template the Deployment is to have. If nothing is known of it any more, the
             template that the Deployment has stays.
         held: it is held at its first new pods.
+        surge: on the way back, pods that may be there beyond the wanted number, each of which counts as soon as it
+            is Ready; None: as the spec says.
         records: what is to be remembered anew, by revision, before anything else is written.
         confirm: the decision undoes something: what it rests on must be read live first.
         look_after: seconds after which to look again though nothing happens; None: events are enough.
@@ -25,6 +27,7 @@ class Course:
     verdict: Verdict
     serve: str
     held: bool = False
+    surge: int | None = None
     records: Mapping[str, Record] = field(default_factory=dict)
     confirm: bool = False
     look_after: float | None = None

@@ -136,7 +136,9 @@ def _deployment_actions(
     model: CatfishModel, live: Json | None, *, template: Json, course: Course
 ) -> list[Action]:
     replicas = _replicas_to_write(model, live)
-    wanted = deployment.deployment(model, template=template, replicas=replicas, held=course.held)
+    wanted = deployment.deployment(
+        model, template=template, replicas=replicas, held=course.held, surge=course.surge
+    )
     if live is None:
         return [Apply(manifest=wanted)]
     if replicas is not None and model.replicas is None:

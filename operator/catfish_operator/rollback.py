@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from catfish_operator import judge, progress
+from catfish_operator import judge, pods, progress
 from catfish_operator.course import Course, text
 from catfish_operator.history import Entry, History
 from catfish_operator.model import CatfishModel
@@ -11,6 +11,7 @@ from catfish_operator.observed import Observed
 from catfish_operator.pods import Fault
 from catfish_operator.progress import Progress
 from catfish_operator.reasons import Verdict, sentence
+from catfish_operator.resources import deployment
 from catfish_operator.resources.record import Failure, Record
 
 FIRST_RETRY = timedelta(minutes=1)
@@ -116,7 +117,23 @@ def _reverted(
     reason = "RevisionQuarantined" if before else "RolledBack"
     verdict = Verdict(phase="reverted", reason=reason, message=message, cause=failure.reason)
     look_after = _retried_after(observed, failure)
-    return Course(verdict=verdict, serve=fallback.name, look_after=look_after)
+    surge = _surge_back(observed, found, model, fallback=fallback.name)
+    return Course(verdict=verdict, serve=fallback.name, surge=surge, look_after=look_after)
+
+
+def _surge_back(observed: Observed, found: Progress, model: CatfishModel, *, fallback: str) -> int | None:
+    """Lets all missing pods of a proven revision start at once: there is nothing to be tried on a few of them first.
+
+    It lasts until the failed revision's pods are gone. Where the spec allows no pod beyond the wanted number there is
+    no room for any, however urgent it is.
+    """
+    if not model.rollout.max_surge or not (found.chosen or found.fresh):
+        return None
+    most = max(model.rollout.max_surge, found.wanted)
+    missing = (
+        sum(pods.revision_of(pod) == fallback and pods.ready(pod) for pod in found.outdated) < found.wanted
+    )
+    return most if missing or deployment.surges(observed.deployment, most) else None
 
 
 def _waits_for_pause(found: Progress, model: CatfishModel) -> str:

@@ -57,7 +57,10 @@ def attempt(
     if "CanaryErrorRate" in kind.reasons:
         rate = max(rate, SERVING_RATE * (system.replicas + 1))
     _answering(address)
-    seen = Sight(v1=_hash(systems.pods(api, system.namespace)), replicas=system.replicas)
+    v1 = wait_for(
+        "v1's pods to be alone", lambda: _only_hash(systems.pods(api, system.namespace)), seconds=120
+    )
+    seen = Sight(v1=v1, replicas=system.replicas)
     with Load(address, model.samples(), rate=rate) as load:
         load.wait_until(lambda result: result.total >= LEAST_BEFORE, seconds=60)
         for moment in _looks(system, kind, seen, api=api):
@@ -116,9 +119,10 @@ def _told(system: System, api: Api) -> tuple[str, bool] | None:
         return None
 
 
-def _hash(pods: list[dict]) -> str:
-    (found,) = {pod["metadata"]["labels"][HASH] for pod in pods if "deletionTimestamp" not in pod["metadata"]}
-    return found
+def _only_hash(pods: list[dict]) -> str | None:
+    """The template hash of all pods; None while one of an attempt before, on its way out, could pass for v2's."""
+    found = {pod["metadata"]["labels"][HASH] for pod in pods}
+    return found.pop() if len(found) == 1 else None
 
 
 def _answering(address: str) -> None:

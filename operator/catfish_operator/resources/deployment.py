@@ -23,7 +23,9 @@ NO_DEADLINE = 2_147_483_647
 than HELD_SECONDS and always allowed (k8s.io/kubernetes pkg/controller/deployment/util, HasProgressDeadline)."""
 
 
-def deployment(model: CatfishModel, *, template: Json, replicas: int | None, held: bool = False) -> Json:
+def deployment(
+    model: CatfishModel, *, template: Json, replicas: int | None, held: bool = False, surge: int | None = None
+) -> Json:
     """The Deployment.
 
     Args:
@@ -31,18 +33,21 @@ def deployment(model: CatfishModel, *, template: Json, replicas: int | None, hel
         template: of the revision that is to run.
         replicas: None leaves the number of pods to whoever owns it.
         held: whether only the first maxSurge new pods may come, beside all old ones.
+        surge: on the way back, pods that may be there beyond the wanted number, each of which counts as soon as it
+            is Ready; None: as the model says.
     """
     rollout = model.rollout
+    min_ready = HELD_SECONDS if held else rollout.min_ready_seconds if surge is None else 0
     spec: Json = {
         "selector": {"matchLabels": selector(model.name)},
         "strategy": {
             "type": "RollingUpdate",
             "rollingUpdate": {
-                "maxSurge": rollout.max_surge,
+                "maxSurge": rollout.max_surge if surge is None else surge,
                 "maxUnavailable": rollout.max_unavailable,
             },
         },
-        "minReadySeconds": HELD_SECONDS if held else rollout.min_ready_seconds,
+        "minReadySeconds": min_ready,
         "progressDeadlineSeconds": NO_DEADLINE if held else rollout.progress_deadline_seconds,
         "revisionHistoryLimit": 10,
         "paused": rollout.paused,
@@ -51,6 +56,14 @@ def deployment(model: CatfishModel, *, template: Json, replicas: int | None, hel
     if replicas is not None:
         spec["replicas"] = replicas
     return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata(model), "spec": spec}
+
+
+def surges(live: Json | None, surge: int) -> bool:
+    """Whether a Deployment is on its way back with this `surge` of `deployment`."""
+    if live is None:
+        return False
+    strategy = (live["spec"].get("strategy") or {}).get("rollingUpdate") or {}
+    return strategy.get("maxSurge") == surge and not live["spec"].get("minReadySeconds")
 
 
 def template(model: CatfishModel, *, revision: str) -> Json:

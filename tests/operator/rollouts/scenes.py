@@ -62,7 +62,7 @@ def count(world):
 
 
 def held(world):
-    return world.deployment()["spec"]["minReadySeconds"] == deployment.HELD_SECONDS
+    return world.deployment()["spec"].get("minReadySeconds") == deployment.HELD_SECONDS
 
 
 def live_revision(world):
