@@ -7,8 +7,6 @@ import logging
 import time
 from collections.abc import Mapping
 
-import torch
-
 from catfish_server import readers
 from catfish_server.errors import ArchitectureMismatch, InvalidSpec, NonFiniteWeights, UnsupportedFormat
 from catfish_server.inference import verification
@@ -17,6 +15,7 @@ from catfish_server.inference.prepare import prepare
 from catfish_server.lifecycle import Lifecycle, Stage, Weights
 from catfish_server.models import programs, registry
 from catfish_server.models.model import Loaded
+from catfish_server.models.module import TorchModel
 from catfish_server.settings import Settings
 from catfish_server.weights import fetch, formats, load, location
 from catfish_server.weights.sandbox import Sandbox
@@ -113,8 +112,7 @@ def _of_registry(settings: Settings, weights: load.StateDict) -> tuple[Loaded, t
         image_size=settings.image_size,
         head_hidden=settings.head_hidden,
     )
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in which convolutions are fastest
-    return Loaded(model=module, reference=None, classes=weights.classes), classes
+    return Loaded(model=TorchModel.channels_last(module), reference=None, classes=weights.classes), classes
 
 
 def _classes(settings: Settings, named: str | None) -> tuple[str, ...]:

@@ -7,14 +7,12 @@ from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from catfish_server.images.decode import decode
 from catfish_server.inference.engine import Engine
 from catfish_server.inference.preprocess import preprocess, resized_side
-from catfish_server.models.model import Model
+from catfish_server.models.model import Images, Logits, Model
 
 UNKNOWN = "unknown"
 """The answer when no class reaches the threshold."""
@@ -55,7 +53,7 @@ class Classifies(Protocol):
 
     def predict_all(self, images: Sequence[Image.Image]) -> list[Prediction]: ...  # noqa: D102
 
-    def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]: ...  # noqa: D102
+    def infer(self, batch: Images) -> Logits: ...  # noqa: D102
 
 
 def classify(classifier: Classifies, data: bytes, *, max_pixels: int) -> Prediction:
@@ -141,19 +139,17 @@ class Classifier:
         """The classes of several RGB images, in their order; fails as `predict` does."""
         return [self.predict(image) for image in images]
 
-    def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+    def infer(self, batch: Images) -> Logits:
         """The logits, (n, classes), of images that are preprocessed already: (n, 3, image_size, image_size).
 
         Raises:
             Overloaded: more waits than can be answered in time.
         """
         rows = [
-            self.engine.infer(
-                torch.from_numpy(batch[number : number + 1]), timeout_seconds=self._timeout_seconds
-            )
+            self.engine.infer(batch[number : number + 1], timeout_seconds=self._timeout_seconds)
             for number in range(len(batch))
         ]
-        return np.concatenate([row.float().numpy() for row in rows])
+        return np.concatenate(rows)
 
     def close(self) -> None:
         """Ends the inference threads."""
@@ -183,12 +179,18 @@ class Classifier:
         logits = self.engine.infer(batch, timeout_seconds=timeout_seconds)
         return self._prediction(logits[0])
 
-    def _prediction(self, logits: torch.Tensor) -> Prediction:
-        values = torch.softmax(logits.float(), dim=0).tolist()
-        probabilities = dict(zip(self._classes, values, strict=True))
-        label, probability = max(probabilities.items(), key=lambda item: item[1])
-        if not torch.isfinite(logits).all():
+    def _prediction(self, logits: Logits) -> Prediction:
+        if not np.isfinite(logits).all():
             raise NonFiniteOutput("The model answered with a value that is not finite.")
+        probabilities = dict(zip(self._classes, _softmax(logits), strict=True))
+        label, probability = max(probabilities.items(), key=lambda item: item[1])
         if self._unknown_threshold is not None and probability < self._unknown_threshold:
             label = UNKNOWN
         return Prediction(label=label, probability=probability, probabilities=MappingProxyType(probabilities))
+
+
+def _softmax(logits: Logits) -> list[float]:
+    """The probabilities that the logits of one image, (classes,), stand for."""
+    powers = np.exp(logits.astype(np.float64) - logits.max())
+    values: list[float] = (powers / powers.sum()).tolist()
+    return values

@@ -1,8 +1,7 @@
 """The threads that run the model, and the one queue in front of them.
 
-One thread of torch per inference thread: threads beyond the free cores are the worst thing that can
-happen to latency (one busy neighbour makes the p50 four times as long), and the forward pass
-releases the GIL.
+Each of them is one thread of the model's runtime: threads beyond the free cores are the worst thing that can
+happen to latency (one busy neighbour makes the p50 four times as long), and the forward pass releases the GIL.
 """
 
 import threading
@@ -13,11 +12,8 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from math import ceil
 
-import torch
-
 from catfish_server.errors import Overloaded
-
-Forward = Callable[[torch.Tensor], torch.Tensor]
+from catfish_server.models.model import Images, Logits, Model
 
 QUEUE_LENGTH = 256
 """Requests that may wait at most, however fast the model is."""
@@ -36,17 +32,17 @@ class _Job:
 
     __slots__ = ("batch", "deadline", "result")
 
-    def __init__(self, batch: torch.Tensor, deadline: float) -> None:
+    def __init__(self, batch: Images, deadline: float) -> None:
         self.batch = batch
         self.deadline = deadline
-        self.result: Future[torch.Tensor] = Future()
+        self.result: Future[Logits] = Future()
 
 
 class Engine:
-    """Runs `forward` on a fixed number of threads, first come first served.
+    """Runs a model on a fixed number of threads, first come first served.
 
     Args:
-        forward: from a batch (n, 3, height, width) to its outputs (n, classes).
+        model: from a batch (n, 3, height, width) to its outputs (n, classes).
         threads: how many run at the same time; the CPU quota, not the number of cores of the host.
         queue_length: how many may wait.
         max_wait_seconds: the longest predicted wait that is accepted.
@@ -55,14 +51,14 @@ class Engine:
 
     def __init__(
         self,
-        forward: Forward,
+        model: Model,
         *,
         threads: int,
         queue_length: int = QUEUE_LENGTH,
         max_wait_seconds: float = MAX_WAIT_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._forward = forward
+        self._model = model
         self._queue_length = queue_length
         self._max_wait_seconds = max_wait_seconds
         self._clock = clock
@@ -71,7 +67,6 @@ class Engine:
         self._closed = False
         self._busy_since: dict[int, float] = {}
         self._seconds_each = 0.0  # smoothed time of one forward pass, 0 before the first
-        torch.set_num_threads(1)  # for every thread that begins to compute after this, the web's as well
         self._threads = [
             threading.Thread(target=self._work, args=(number,), name=f"inference-{number}", daemon=True)
             for number in range(threads)
@@ -79,7 +74,7 @@ class Engine:
         for thread in self._threads:
             thread.start()
 
-    def infer(self, batch: torch.Tensor, *, timeout_seconds: float) -> torch.Tensor:
+    def infer(self, batch: Images, *, timeout_seconds: float) -> Logits:
         """The model's outputs for a batch; waits for its turn.
 
         Raises:
@@ -142,9 +137,8 @@ class Engine:
             )
 
     def _work(self, number: int) -> None:
-        with torch.inference_mode():
-            while (job := self._next(number)) is not None:
-                self._done(number, ran=self._run(job))
+        while (job := self._next(number)) is not None:
+            self._done(number, ran=self._run(job))
 
     def _next(self, number: int) -> _Job | None:
         with self._changed:
@@ -169,7 +163,7 @@ class Engine:
         if not job.result.set_running_or_notify_cancel():
             return False
         try:
-            outputs = self._forward(job.batch)
+            outputs = self._model(job.batch)
         except Exception as error:  # noqa: BLE001 (it belongs to the caller, not to this thread)
             job.result.set_exception(error)
         else:

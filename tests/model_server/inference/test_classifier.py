@@ -9,6 +9,7 @@ from torchvision import models
 
 from catfish_server.inference.classifier import Classifier, NonFiniteOutput, Prediction
 from catfish_server.inference.preprocess import preprocess
+from catfish_server.models.module import TorchModel
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -28,7 +29,7 @@ def classifiers():
 
     def make(module, classes=("cat", "fish"), threshold=None, **options):
         settings = {"image_size": 32, "mean": MEAN, "std": STD, "threads": 1} | options
-        made.append(Classifier(module, classes, unknown_threshold=threshold, **settings))
+        made.append(Classifier(TorchModel(module), classes, unknown_threshold=threshold, **settings))
         return made[-1]
 
     yield make
@@ -86,7 +87,7 @@ def test_a_real_model_answers_as_it_does_when_called_directly(classifiers):
     images = [Image.fromarray(rng.integers(0, 255, (60, 80, 3), dtype=np.uint8)) for _ in range(4)]
     with torch.inference_mode():
         batches = [preprocess(image, image_size=32, mean=MEAN, std=STD) for image in images]
-        expected = [torch.softmax(module(batch)[0], 0) for batch in batches]
+        expected = [torch.softmax(module(torch.from_numpy(batch))[0], 0) for batch in batches]
     classifier = classifiers(module, ("a", "b", "c"), threads=2)
     classifier.warm_up()
     for image, probabilities in zip(images, expected, strict=True):

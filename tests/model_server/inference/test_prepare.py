@@ -8,6 +8,7 @@ from torch import nn
 from catfish_server import errors
 from catfish_server.inference.prepare import prepare
 from catfish_server.models.model import Loaded
+from catfish_server.models.module import TorchModel
 
 CLASSES = ("cat", "fish")
 
@@ -24,8 +25,9 @@ class Means(nn.Module):
 
 
 def prepared(model, reference=None, classes=CLASSES):
-    loaded = Loaded(model=model, reference=reference or model, classes=None)
-    return prepare(loaded, classes=classes, image_size=16)
+    fast = TorchModel(model)
+    slow = TorchModel(reference) if reference else fast
+    return prepare(Loaded(model=fast, reference=slow, classes=None), classes=classes, image_size=16).module
 
 
 def test_a_fast_model_that_agrees_is_used():
@@ -56,10 +58,9 @@ def test_a_fast_model_that_disagrees_is_not_used_and_the_log_says_so(caplog, cha
 
 
 def test_a_module_of_the_registry_is_not_tried():
-    module = Means(failing)
-    assert (
-        prepare(Loaded(model=module, reference=None, classes=None), classes=CLASSES, image_size=16) is module
-    )
+    model = TorchModel(Means(failing))
+    loaded = Loaded(model=model, reference=None, classes=None)
+    assert prepare(loaded, classes=CLASSES, image_size=16) is model
 
 
 def test_a_dropout_that_was_left_on_is_found():
