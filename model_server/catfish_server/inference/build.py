@@ -7,14 +7,14 @@ import logging
 import time
 from collections.abc import Mapping
 
-from catfish_server import readers
+from catfish_server import cpus, readers
 from catfish_server.errors import ArchitectureMismatch, InvalidSpec, NonFiniteWeights, UnsupportedFormat
 from catfish_server.inference import verification
 from catfish_server.inference.classifier import Classifier, NonFiniteOutput
 from catfish_server.inference.prepare import prepare
 from catfish_server.lifecycle import Lifecycle, Stage, Weights
 from catfish_server.models import programs, registry
-from catfish_server.models.model import Loaded
+from catfish_server.models.model import Loaded, Runtime
 from catfish_server.models.module import TorchModel
 from catfish_server.settings import Settings
 from catfish_server.weights import fetch, formats, load, location
@@ -48,6 +48,12 @@ def classifier(
         unknown_threshold=settings.unknown_threshold,
         threads=settings.threads,
         timeout_seconds=settings.request_timeout_seconds,
+        runtime=Runtime(
+            engine=loaded.engine,
+            device="cpu",
+            instruction_set=cpus.instruction_set(),
+            threads=settings.threads,
+        ),
     )
     _warm_up(made, settings)
     _verify(made, settings, lifecycle)

@@ -9,10 +9,11 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from catfish_server import cpus
 from catfish_server.images.decode import decode
 from catfish_server.inference.engine import Engine
 from catfish_server.inference.preprocess import preprocess, resized_side
-from catfish_server.models.model import Images, Logits, Model
+from catfish_server.models.model import Images, Logits, Model, Runtime
 
 UNKNOWN = "unknown"
 """The answer when no class reaches the threshold."""
@@ -49,6 +50,9 @@ class Classifies(Protocol):
     @property
     def shorter_side(self) -> int: ...  # noqa: D102
 
+    @property
+    def runtime(self) -> Runtime: ...  # noqa: D102
+
     def predict(self, image: Image.Image) -> Prediction: ...  # noqa: D102
 
     def predict_all(self, images: Sequence[Image.Image]) -> list[Prediction]: ...  # noqa: D102
@@ -78,6 +82,7 @@ class Classifier:
         unknown_threshold: below this probability the answer is `unknown`; None: the most probable class always.
         threads: inference threads, each on one core.
         timeout_seconds: the longest that a request waits for its answer.
+        runtime: what runs the model; None: torch on this processor.
     """
 
     def __init__(
@@ -91,6 +96,7 @@ class Classifier:
         unknown_threshold: float | None,
         threads: int,
         timeout_seconds: float = 30.0,
+        runtime: Runtime | None = None,
     ) -> None:
         self._classes = tuple(classes)
         self._image_size = image_size
@@ -99,6 +105,9 @@ class Classifier:
         self._unknown_threshold = unknown_threshold
         self._threads = threads
         self._timeout_seconds = timeout_seconds
+        self._runtime = runtime or Runtime(
+            engine="torch", device="cpu", instruction_set=cpus.instruction_set(), threads=threads
+        )
         self.engine = Engine(model, threads=threads)
 
     @property
@@ -110,6 +119,21 @@ class Classifier:
     def labels(self) -> tuple[str, ...]:
         """Every label that a prediction may have: the classes, and `unknown` where there is a threshold."""
         return self._classes if self._unknown_threshold is None else (*self._classes, UNKNOWN)
+
+    @property
+    def runtime(self) -> Runtime:
+        """What runs the model now."""
+        return self._runtime
+
+    def replace(self, model: Model, runtime: Runtime) -> None:
+        """Lets another model of the same classes and image size answer, while requests are being served.
+
+        Args:
+            model: warmed up; batches that have begun end with the one before.
+            runtime: what runs it.
+        """
+        self.engine.replace(model)
+        self._runtime = runtime
 
     @property
     def shorter_side(self) -> int:

@@ -30,6 +30,23 @@ class Model(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """What runs a model, for metadata and metrics.
+
+    Attributes:
+        engine: `torch`, `torchscript` or `onnxruntime`.
+        device: `cpu`, or `cuda` with the number of the device, as torch writes it.
+        instruction_set: of the processor, as `cpus.instruction_set` tells it.
+        threads: inference threads.
+    """
+
+    engine: str
+    device: str
+    instruction_set: str
+    threads: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
     """A model as it came out of its file.
 
