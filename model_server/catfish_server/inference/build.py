@@ -53,6 +53,9 @@ def classifier(
         unknown_threshold=settings.unknown_threshold,
         threads=settings.threads,
         timeout_seconds=settings.request_timeout_seconds,
+        queue_length=settings.queue_length,
+        max_wait_seconds=settings.max_wait_seconds,
+        max_batch=settings.max_batch,
         runtime=Runtime(
             engine=loaded.engine,
             device="cpu",

@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image
 
 from catfish_server import cpus
+from catfish_server.errors import RequestError
 from catfish_server.images.decode import decode
-from catfish_server.inference.engine import Engine
+from catfish_server.inference.engine import MAX_BATCH, MAX_WAIT_SECONDS, QUEUE_LENGTH, Engine
 from catfish_server.inference.preprocess import preprocess, resized_side
 from catfish_server.models.model import Images, Logits, Model, Runtime
 
@@ -21,8 +22,21 @@ UNKNOWN = "unknown"
 WARM_UP_ROUNDS = 3
 """The first forward passes allocate and choose kernels; from the third on they take their usual time."""
 
+QUEUE_BYTES = 160 * 1024 * 1024
+"""Memory that images may take while they wait: 278 of 224 pixels, 3 of 2048."""
+
+BATCH_PIXELS = 32 * 224 * 224
+"""Of the images in one batch: what a model computes in between takes many times the memory of the images."""
+
 WARM_UP_TIMEOUT_SECONDS = 600.0
 """The first pass on a throttled CPU takes far longer than a request may; the stage has this limit as well."""
+
+
+class WrongShape(RequestError):
+    """Raw input of another shape than the model takes."""
+
+    status = 400
+    title = "Wrong shape"
 
 
 class NonFiniteOutput(Exception):
@@ -83,6 +97,9 @@ class Classifier:
         threads: inference threads, each on one core.
         timeout_seconds: the longest that a request waits for its answer.
         runtime: what runs the model; None: torch on this processor.
+        queue_length: images that may wait, or fewer where so many would take more than `QUEUE_BYTES`.
+        max_wait_seconds: the longest predicted wait that a call is kept for.
+        max_batch: images that the model answers in one pass, or fewer where they have more than `BATCH_PIXELS`.
     """
 
     def __init__(
@@ -97,6 +114,9 @@ class Classifier:
         threads: int,
         timeout_seconds: float = 30.0,
         runtime: Runtime | None = None,
+        queue_length: int = QUEUE_LENGTH,
+        max_wait_seconds: float = MAX_WAIT_SECONDS,
+        max_batch: int = MAX_BATCH,
     ) -> None:
         self._classes = tuple(classes)
         self._image_size = image_size
@@ -108,7 +128,14 @@ class Classifier:
         self._runtime = runtime or Runtime(
             engine="torch", device="cpu", instruction_set=cpus.instruction_set(), threads=threads
         )
-        self.engine = Engine(model, threads=threads)
+        pixels = image_size * image_size
+        self.engine = Engine(
+            model,
+            threads=threads,
+            queue_length=max(threads, min(queue_length, QUEUE_BYTES // (3 * 4 * pixels))),
+            max_wait_seconds=max_wait_seconds,
+            max_batch=max(1, min(max_batch, BATCH_PIXELS // pixels)),
+        )
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -157,23 +184,34 @@ class Classifier:
             Overloaded: more waits than can be answered in time.
             NonFiniteOutput: the model answered NaN or infinity.
         """
-        return self._predict(image, timeout_seconds=self._timeout_seconds)
+        return self.predict_all([image])[0]
 
     def predict_all(self, images: Sequence[Image.Image]) -> list[Prediction]:
-        """The classes of several RGB images, in their order; fails as `predict` does."""
-        return [self.predict(image) for image in images]
+        """The classes of several RGB images, in their order, which wait and are answered together.
+
+        Raises:
+            TooManyImages: more than may ever wait at the same time.
+            RequestError: as of `predict`, for all where it is so for one.
+            NonFiniteOutput: the model answered NaN or infinity.
+        """
+        return self._predict(images, timeout_seconds=self._timeout_seconds)
 
     def infer(self, batch: Images) -> Logits:
         """The logits, (n, classes), of images that are preprocessed already: (n, 3, image_size, image_size).
 
         Raises:
+            WrongShape: it is another shape, or n is 0.
+            TooManyImages: more than may ever wait at the same time.
             Overloaded: more waits than can be answered in time.
         """
-        rows = [
-            self.engine.infer(batch[number : number + 1], timeout_seconds=self._timeout_seconds)
-            for number in range(len(batch))
-        ]
-        return np.concatenate(rows)
+        size = self._image_size
+        if batch.ndim != 4 or batch.shape[1:] != (3, size, size) or not len(batch):
+            raise WrongShape(
+                f"The model takes images of shape [n, 3, {size}, {size}], and these are {list(batch.shape)}.",
+                field="inputs",
+            )
+        images = [batch[number : number + 1] for number in range(len(batch))]
+        return np.concatenate(self.engine.infer(images, timeout_seconds=self._timeout_seconds))
 
     def close(self) -> None:
         """Ends the inference threads."""
@@ -186,7 +224,7 @@ class Classifier:
         def run() -> None:
             try:
                 for _ in range(passes):
-                    self._predict(grey, timeout_seconds=WARM_UP_TIMEOUT_SECONDS)
+                    self._predict([grey], timeout_seconds=WARM_UP_TIMEOUT_SECONDS)
             except Exception as error:  # noqa: BLE001 (carried over to the thread that asked)
                 failures.append(error)
 
@@ -198,10 +236,12 @@ class Classifier:
         if failures:
             raise failures[0]
 
-    def _predict(self, image: Image.Image, *, timeout_seconds: float) -> Prediction:
-        batch = preprocess(image, image_size=self._image_size, mean=self._mean, std=self._std)
-        logits = self.engine.infer(batch, timeout_seconds=timeout_seconds)
-        return self._prediction(logits[0])
+    def _predict(self, images: Sequence[Image.Image], *, timeout_seconds: float) -> list[Prediction]:
+        batches = [
+            preprocess(image, image_size=self._image_size, mean=self._mean, std=self._std) for image in images
+        ]
+        logits = self.engine.infer(batches, timeout_seconds=timeout_seconds)
+        return [self._prediction(row[0]) for row in logits]
 
     def _prediction(self, logits: Logits) -> Prediction:
         if not np.isfinite(logits).all():

@@ -16,7 +16,7 @@ from catfish_server.errors import (
     UnsafeWeights,
     UnsupportedFormat,
 )
-from catfish_server.models.model import OUT_OF_MEMORY, Images, Loaded, Logits, Model, NotOneTensor
+from catfish_server.models.model import OUT_OF_MEMORY, Images, Loaded, Logits, Model, NotOneTensor, OneByOne
 
 logger = logging.getLogger(__name__)
 
@@ -25,12 +25,19 @@ TOLERANCE = 0.02
 differ by less than 1e-4; the int8 ones of a processor round differently from the operators that they stand
 for, and where they saturate (AVX2 without VNNI) the answers are off by far more than this."""
 
+BATCH_TOLERANCE = 1e-3
+"""The same for answers to two images at once and to each alone: kernels may differ by their batch, but where more
+does, an image's class would depend on what others asked at the same moment."""
+
 STEADINESS = 1e-4
 """The same for two answers of the reference to the same image: what a Dropout left on changes is far larger."""
 
 
 def prepare(loaded: Loaded, *, classes: tuple[str, ...], image_size: int) -> Model:
     """The model that is to answer: the fast one, or the reference where the two do not agree.
+
+    What was made for one image at a time, as tracing and exporting do unless they are told otherwise, is called
+    that way.
 
     Args:
         loaded: both.
@@ -51,15 +58,31 @@ def prepare(loaded: Loaded, *, classes: tuple[str, ...], image_size: int) -> Mod
             "before it is traced, scripted or exported"
         )
     if loaded.model is loaded.reference:
-        return loaded.model
+        return batched(loaded.model, probes)
     difference = _faithfulness(loaded.model, probes, expected)
     if difference > TOLERANCE:
         logger.warning(
             "The model made fast differs from the model itself by %.1f %%; the slower one answers.",
             100 * difference,
         )
-        return loaded.reference
-    return loaded.model
+        return batched(loaded.reference, probes)
+    return batched(loaded.model, probes)
+
+
+def batched(model: Model, probes: list[Images]) -> Model:
+    """The model, or one that calls it image by image where it does not answer batches as it answers each alone."""
+    alone = [model(probe) for probe in probes]
+    try:
+        together = model(np.concatenate(probes))
+    except Exception as error:  # noqa: BLE001 (it does answer one at a time)
+        logger.debug("The model takes no batch of two: %s", error)
+    else:
+        if together.shape == (len(probes), *alone[0].shape[1:]):
+            rows = [together[number : number + 1] for number in range(len(probes))]
+            if _difference(rows, alone) <= BATCH_TOLERANCE:
+                return model
+    logger.info("The model answers one image at a time; exported with a free batch size it may be faster.")
+    return OneByOne(model)
 
 
 def _probes(image_size: int) -> list[Images]:

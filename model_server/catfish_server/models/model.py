@@ -29,6 +29,21 @@ class Model(Protocol):
         ...
 
 
+class OneByOne:
+    """A model that takes one image at a time, in the place of one that takes batches.
+
+    Args:
+        model: is only ever called with a batch of one.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def __call__(self, batch: Images, /) -> Logits:
+        """The logits of the images, one after the other."""
+        return np.concatenate([self.model(batch[number : number + 1]) for number in range(len(batch))])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
     """What runs a model, for metadata and metrics.
