@@ -36,6 +36,7 @@ def serve() -> int:
 
     from catfish_server.inference.classifier import Classifier  # noqa: PLC0415
     from catfish_server.lifecycle import Lifecycle  # noqa: PLC0415
+    from catfish_server.models.module import TorchModel  # noqa: PLC0415
     from catfish_server.settings import Settings  # noqa: PLC0415
     from catfish_server.web.server import Server  # noqa: PLC0415
 
@@ -52,7 +53,7 @@ def serve() -> int:
     server = Server(settings, Lifecycle())
     server.start_admin()
     classifier = Classifier(
-        models.resnet18(weights=None, num_classes=2).eval(),
+        TorchModel(models.resnet18(weights=None, num_classes=2).eval()),
         settings.classes,
         image_size=settings.image_size,
         mean=settings.mean,

@@ -201,7 +201,7 @@ def _tensor(picture: Image.Image) -> Tensor:
     """What the server makes of a picture; one of the model's own size is neither resized nor cropped."""
     if picture.size == (IMAGE_SIZE, IMAGE_SIZE):
         picture = ImageOps.expand(picture, border=(resized_side(IMAGE_SIZE) - IMAGE_SIZE) // 2)
-    return preprocess(picture, image_size=IMAGE_SIZE, mean=MEAN, std=STD)[0]
+    return torch.from_numpy(preprocess(picture, image_size=IMAGE_SIZE, mean=MEAN, std=STD)[0])
 
 
 def _probabilities(model: nn.Module, pictures: Sequence[Image.Image]) -> Tensor:

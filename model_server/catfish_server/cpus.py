@@ -1,4 +1,4 @@
-"""How many processors this process may really use.
+"""How many processors this process may really use, and what they can do.
 
 `os.cpu_count()` tells of the machine; a container is held to the quota of its cgroup, and threads beyond that
 quota wait for each other in the middle of an inference.
@@ -19,6 +19,32 @@ def available(root: Path = Path("/")) -> int:
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [math.ceil(quota) for folder in _folders(root) if (quota := _quota(folder)) is not None]
     return max(1, min([affinity, *quotas]))
+
+
+def instruction_set(root: Path = Path("/")) -> str:
+    """The widest instructions for neural networks that the processor has, as in "AVX-512 VNNI"; "generic" without.
+
+    Args:
+        root: where `proc` is found.
+    """
+    told = [line.partition(":") for line in _read(root / "proc/cpuinfo").splitlines()]
+    flags = {
+        flag for name, _, value in told if name.strip() in {"flags", "Features"} for flag in value.split()
+    }
+    return next((name for flag, name in _INSTRUCTIONS.items() if flag in flags), "generic")
+
+
+_INSTRUCTIONS = {
+    "amx_tile": "AMX",
+    "avx512_vnni": "AVX-512 VNNI",
+    "avx512f": "AVX-512",
+    "avx_vnni": "AVX2 VNNI",
+    "avx2": "AVX2",
+    "sve": "SVE",
+    "asimd": "NEON",
+}
+"""By the flag in /proc/cpuinfo (Linux: arch/x86/include/asm/cpufeatures.h, Documentation/arch/arm64/elf_hwcaps.rst);
+the widest first."""
 
 
 def _folders(root: Path) -> Iterator[Path]:

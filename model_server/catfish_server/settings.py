@@ -48,6 +48,9 @@ class Settings:
         max_body_bytes: of a request. `CATFISH_MAX_BODY_BYTES`.
         max_pixels: of an image, as its header says. `CATFISH_MAX_PIXELS`.
         request_timeout_seconds: that the longest request may take. `CATFISH_REQUEST_TIMEOUT_SECONDS`.
+        queue_length: images that may wait for an inference thread. `CATFISH_QUEUE_LENGTH`.
+        max_wait_seconds: predicted wait beyond which a request is refused at once. `CATFISH_MAX_WAIT_SECONDS`.
+        max_batch: images in one pass of the model; 1 switches batches off. `CATFISH_MAX_BATCH`.
         cache_dir: where downloads are kept; must be writable. `CATFISH_CACHE_DIR`.
         log_level: of Python's logging. `CATFISH_LOG_LEVEL`.
     """
@@ -77,6 +80,9 @@ class Settings:
     max_body_bytes: int = 10 * 1024 * 1024
     max_pixels: int = 25_000_000
     request_timeout_seconds: float = 30.0
+    queue_length: int = 256
+    max_wait_seconds: float = 2.0
+    max_batch: int = 32
     cache_dir: Path = Path("/tmp")  # noqa: S108 (weights/cache.py makes a private directory in it)
     log_level: str = "INFO"
 
@@ -269,6 +275,9 @@ VARIABLES: tuple[Variable, ...] = (
         attribute="request_timeout_seconds",
         parse=readers.number(0.1, 3600),
     ),
+    Variable(name="CATFISH_QUEUE_LENGTH", attribute="queue_length", parse=readers.integer(1, 100_000)),
+    Variable(name="CATFISH_MAX_WAIT_SECONDS", attribute="max_wait_seconds", parse=readers.number(0, 3600)),
+    Variable(name="CATFISH_MAX_BATCH", attribute="max_batch", parse=readers.integer(1, 1024)),
     Variable(name="CATFISH_CACHE_DIR", attribute="cache_dir", parse=Path, flag="--cache-dir"),
     Variable(name="CATFISH_LOG_LEVEL", attribute="log_level", parse=readers.log_level, flag="--log-level"),
 )

@@ -61,7 +61,7 @@ def serve(settings: Settings, env: Mapping[str, str]) -> None:
         server = Server(settings, lifecycle)
         server.start_admin()
 
-        # torch takes seconds to import, and the probes are answered meanwhile.
+        # What it imports takes its time (torch: seconds), and the probes are answered meanwhile.
         from catfish_server.inference import build  # noqa: PLC0415
 
         classifier = build.classifier(settings, env, lifecycle=lifecycle, sandbox=sandbox)

@@ -44,6 +44,10 @@ class Program:
         """Status and body of the API."""
         return _get(self.port, path)
 
+    def post(self, path, image):
+        """Status and body of the API's answer to an image."""
+        return _ask(self.port, "POST", path, image, {"Content-Type": "application/octet-stream"})
+
     def probe(self, path):
         """Status and body of the admin port, 0 where nobody listens yet."""
         return _get(self.admin_port, path)
@@ -63,9 +67,13 @@ class Program:
 
 
 def _get(port, path):
+    return _ask(port, "GET", path, None, {})
+
+
+def _ask(port, method, path, body, headers):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("GET", path)
+        connection.request(method, path, body, headers)
         response = connection.getresponse()
         return response.status, response.read()
     except OSError:

@@ -38,6 +38,9 @@ def test_every_default_is_the_documented_one() -> None:
         "max_body_bytes": 10485760,
         "max_pixels": 25_000_000,
         "request_timeout_seconds": 30.0,
+        "queue_length": 256,
+        "max_wait_seconds": 2.0,
+        "max_batch": 32,
         "cache_dir": Path("/tmp"),
         "log_level": "INFO",
     }

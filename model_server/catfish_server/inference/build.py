@@ -1,25 +1,29 @@
 """From settings to a classifier that would answer right: fetch, load, prepare, warm up, verify.
 
-Start-up calls it once the probes are answered: this imports torch, which takes seconds.
+Start-up calls it once the probes are answered. Torch, whose import takes seconds and 200 MB, is imported only for
+models that need it; an ONNX model is served in an image without it.
 """
 
 import logging
 import time
 from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-import torch
-
-from catfish_server import readers
+from catfish_server import cpus, readers
 from catfish_server.errors import ArchitectureMismatch, InvalidSpec, NonFiniteWeights, UnsupportedFormat
 from catfish_server.inference import verification
 from catfish_server.inference.classifier import Classifier, NonFiniteOutput
 from catfish_server.inference.prepare import prepare
 from catfish_server.lifecycle import Lifecycle, Stage, Weights
-from catfish_server.models import programs, registry
-from catfish_server.models.model import Loaded
+from catfish_server.models import programs
+from catfish_server.models.model import Loaded, Runtime
 from catfish_server.settings import Settings
-from catfish_server.weights import fetch, formats, load, location
+from catfish_server.weights import fetch, formats, local, location
 from catfish_server.weights.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from catfish_server.weights.load import StateDict
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +53,15 @@ def classifier(
         unknown_threshold=settings.unknown_threshold,
         threads=settings.threads,
         timeout_seconds=settings.request_timeout_seconds,
+        queue_length=settings.queue_length,
+        max_wait_seconds=settings.max_wait_seconds,
+        max_batch=settings.max_batch,
+        runtime=Runtime(
+            engine=loaded.engine,
+            device="cpu",
+            instruction_set=cpus.instruction_set(),
+            threads=settings.threads,
+        ),
     )
     _warm_up(made, settings)
     _verify(made, settings, lifecycle)
@@ -59,6 +72,7 @@ def _loaded(
     settings: Settings, env: Mapping[str, str], *, lifecycle: Lifecycle, sandbox: Sandbox
 ) -> tuple[Loaded, tuple[str, ...]]:
     """The model and its classes, from the weights of the settings."""
+    _check_torch(settings)
     _check_vouched(settings)
     began = time.monotonic()
     where = location.parse(settings.location)
@@ -72,7 +86,7 @@ def _loaded(
         progress=lifecycle.progress,
     )
     try:
-        kind = load.identify(fetched, location=where, architecture=settings.architecture)
+        kind = local.identify(fetched, location=where, architecture=settings.architecture)
         seconds = time.monotonic() - began
         lifecycle.fetched(
             Weights(sha256=fetched.sha256, size=fetched.size, format=kind, download_seconds=seconds)
@@ -82,6 +96,9 @@ def _loaded(
         if kind in formats.PROGRAMS:
             loaded = programs.load(kind, fetched, location=where)
             return loaded, _classes(settings, loaded.classes)
+        # Not at the top: it imports torch.
+        from catfish_server.weights import load  # noqa: PLC0415
+
         weights = load.load(
             fetched,
             kind=kind,
@@ -95,6 +112,15 @@ def _loaded(
         fetched.discard()
 
 
+def _check_torch(settings: Settings) -> None:
+    """Refuses in an image without torch what only torch can run, before it is fetched."""
+    if settings.architecture != formats.Format.ONNX and find_spec("torch") is None:
+        raise InvalidSpec(
+            f"spec.model.architecture: is {settings.architecture}, and this image has no PyTorch: it serves only "
+            "onnx; use the image with PyTorch, or export the model to ONNX"
+        )
+
+
 def _check_vouched(settings: Settings) -> None:
     """Refuses code of which nobody knows whose it is, before it is fetched."""
     if settings.architecture in formats.CODE and not settings.sha256:
@@ -104,7 +130,11 @@ def _check_vouched(settings: Settings) -> None:
         )
 
 
-def _of_registry(settings: Settings, weights: load.StateDict) -> tuple[Loaded, tuple[str, ...]]:
+def _of_registry(settings: Settings, weights: "StateDict") -> tuple[Loaded, tuple[str, ...]]:
+    # Not at the top: they import torch.
+    from catfish_server.models import registry  # noqa: PLC0415
+    from catfish_server.models.module import TorchModel  # noqa: PLC0415
+
     classes = _classes(settings, weights.classes)
     module = registry.build(
         settings.architecture,
@@ -113,8 +143,7 @@ def _of_registry(settings: Settings, weights: load.StateDict) -> tuple[Loaded, t
         image_size=settings.image_size,
         head_hidden=settings.head_hidden,
     )
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in which convolutions are fastest
-    return Loaded(model=module, reference=None, classes=weights.classes), classes
+    return Loaded(model=TorchModel.channels_last(module), reference=None, classes=weights.classes), classes
 
 
 def _classes(settings: Settings, named: str | None) -> tuple[str, ...]:

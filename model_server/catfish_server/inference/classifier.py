@@ -7,14 +7,14 @@ from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from PIL import Image
 
+from catfish_server import cpus
+from catfish_server.errors import RequestError
 from catfish_server.images.decode import decode
-from catfish_server.inference.engine import Engine
+from catfish_server.inference.engine import MAX_BATCH, MAX_WAIT_SECONDS, QUEUE_LENGTH, Engine
 from catfish_server.inference.preprocess import preprocess, resized_side
-from catfish_server.models.model import Model
+from catfish_server.models.model import Images, Logits, Model, Runtime
 
 UNKNOWN = "unknown"
 """The answer when no class reaches the threshold."""
@@ -22,8 +22,21 @@ UNKNOWN = "unknown"
 WARM_UP_ROUNDS = 3
 """The first forward passes allocate and choose kernels; from the third on they take their usual time."""
 
+QUEUE_BYTES = 160 * 1024 * 1024
+"""Memory that images may take while they wait: 278 of 224 pixels, 3 of 2048."""
+
+BATCH_PIXELS = 32 * 224 * 224
+"""Of the images in one batch: what a model computes in between takes many times the memory of the images."""
+
 WARM_UP_TIMEOUT_SECONDS = 600.0
 """The first pass on a throttled CPU takes far longer than a request may; the stage has this limit as well."""
+
+
+class WrongShape(RequestError):
+    """Raw input of another shape than the model takes."""
+
+    status = 400
+    title = "Wrong shape"
 
 
 class NonFiniteOutput(Exception):
@@ -51,11 +64,14 @@ class Classifies(Protocol):
     @property
     def shorter_side(self) -> int: ...  # noqa: D102
 
+    @property
+    def runtime(self) -> Runtime: ...  # noqa: D102
+
     def predict(self, image: Image.Image) -> Prediction: ...  # noqa: D102
 
     def predict_all(self, images: Sequence[Image.Image]) -> list[Prediction]: ...  # noqa: D102
 
-    def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]: ...  # noqa: D102
+    def infer(self, batch: Images) -> Logits: ...  # noqa: D102
 
 
 def classify(classifier: Classifies, data: bytes, *, max_pixels: int) -> Prediction:
@@ -80,6 +96,10 @@ class Classifier:
         unknown_threshold: below this probability the answer is `unknown`; None: the most probable class always.
         threads: inference threads, each on one core.
         timeout_seconds: the longest that a request waits for its answer.
+        runtime: what runs the model; None: torch on this processor.
+        queue_length: images that may wait, or fewer where so many would take more than `QUEUE_BYTES`.
+        max_wait_seconds: the longest predicted wait that a call is kept for.
+        max_batch: images that the model answers in one pass, or fewer where they have more than `BATCH_PIXELS`.
     """
 
     def __init__(
@@ -93,6 +113,10 @@ class Classifier:
         unknown_threshold: float | None,
         threads: int,
         timeout_seconds: float = 30.0,
+        runtime: Runtime | None = None,
+        queue_length: int = QUEUE_LENGTH,
+        max_wait_seconds: float = MAX_WAIT_SECONDS,
+        max_batch: int = MAX_BATCH,
     ) -> None:
         self._classes = tuple(classes)
         self._image_size = image_size
@@ -101,7 +125,17 @@ class Classifier:
         self._unknown_threshold = unknown_threshold
         self._threads = threads
         self._timeout_seconds = timeout_seconds
-        self.engine = Engine(model, threads=threads)
+        self._runtime = runtime or Runtime(
+            engine="torch", device="cpu", instruction_set=cpus.instruction_set(), threads=threads
+        )
+        pixels = image_size * image_size
+        self.engine = Engine(
+            model,
+            threads=threads,
+            queue_length=max(threads, min(queue_length, QUEUE_BYTES // (3 * 4 * pixels))),
+            max_wait_seconds=max_wait_seconds,
+            max_batch=max(1, min(max_batch, BATCH_PIXELS // pixels)),
+        )
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -112,6 +146,21 @@ class Classifier:
     def labels(self) -> tuple[str, ...]:
         """Every label that a prediction may have: the classes, and `unknown` where there is a threshold."""
         return self._classes if self._unknown_threshold is None else (*self._classes, UNKNOWN)
+
+    @property
+    def runtime(self) -> Runtime:
+        """What runs the model now."""
+        return self._runtime
+
+    def replace(self, model: Model, runtime: Runtime) -> None:
+        """Lets another model of the same classes and image size answer, while requests are being served.
+
+        Args:
+            model: warmed up; batches that have begun end with the one before.
+            runtime: what runs it.
+        """
+        self.engine.replace(model)
+        self._runtime = runtime
 
     @property
     def shorter_side(self) -> int:
@@ -135,25 +184,34 @@ class Classifier:
             Overloaded: more waits than can be answered in time.
             NonFiniteOutput: the model answered NaN or infinity.
         """
-        return self._predict(image, timeout_seconds=self._timeout_seconds)
+        return self.predict_all([image])[0]
 
     def predict_all(self, images: Sequence[Image.Image]) -> list[Prediction]:
-        """The classes of several RGB images, in their order; fails as `predict` does."""
-        return [self.predict(image) for image in images]
+        """The classes of several RGB images, in their order, which wait and are answered together.
 
-    def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        Raises:
+            TooManyImages: more than may ever wait at the same time.
+            RequestError: as of `predict`, for all where it is so for one.
+            NonFiniteOutput: the model answered NaN or infinity.
+        """
+        return self._predict(images, timeout_seconds=self._timeout_seconds)
+
+    def infer(self, batch: Images) -> Logits:
         """The logits, (n, classes), of images that are preprocessed already: (n, 3, image_size, image_size).
 
         Raises:
+            WrongShape: it is another shape, or n is 0.
+            TooManyImages: more than may ever wait at the same time.
             Overloaded: more waits than can be answered in time.
         """
-        rows = [
-            self.engine.infer(
-                torch.from_numpy(batch[number : number + 1]), timeout_seconds=self._timeout_seconds
+        size = self._image_size
+        if batch.ndim != 4 or batch.shape[1:] != (3, size, size) or not len(batch):
+            raise WrongShape(
+                f"The model takes images of shape [n, 3, {size}, {size}], and these are {list(batch.shape)}.",
+                field="inputs",
             )
-            for number in range(len(batch))
-        ]
-        return np.concatenate([row.float().numpy() for row in rows])
+        images = [batch[number : number + 1] for number in range(len(batch))]
+        return np.concatenate(self.engine.infer(images, timeout_seconds=self._timeout_seconds))
 
     def close(self) -> None:
         """Ends the inference threads."""
@@ -166,7 +224,7 @@ class Classifier:
         def run() -> None:
             try:
                 for _ in range(passes):
-                    self._predict(grey, timeout_seconds=WARM_UP_TIMEOUT_SECONDS)
+                    self._predict([grey], timeout_seconds=WARM_UP_TIMEOUT_SECONDS)
             except Exception as error:  # noqa: BLE001 (carried over to the thread that asked)
                 failures.append(error)
 
@@ -178,17 +236,25 @@ class Classifier:
         if failures:
             raise failures[0]
 
-    def _predict(self, image: Image.Image, *, timeout_seconds: float) -> Prediction:
-        batch = preprocess(image, image_size=self._image_size, mean=self._mean, std=self._std)
-        logits = self.engine.infer(batch, timeout_seconds=timeout_seconds)
-        return self._prediction(logits[0])
+    def _predict(self, images: Sequence[Image.Image], *, timeout_seconds: float) -> list[Prediction]:
+        batches = [
+            preprocess(image, image_size=self._image_size, mean=self._mean, std=self._std) for image in images
+        ]
+        logits = self.engine.infer(batches, timeout_seconds=timeout_seconds)
+        return [self._prediction(row[0]) for row in logits]
 
-    def _prediction(self, logits: torch.Tensor) -> Prediction:
-        values = torch.softmax(logits.float(), dim=0).tolist()
-        probabilities = dict(zip(self._classes, values, strict=True))
-        label, probability = max(probabilities.items(), key=lambda item: item[1])
-        if not torch.isfinite(logits).all():
+    def _prediction(self, logits: Logits) -> Prediction:
+        if not np.isfinite(logits).all():
             raise NonFiniteOutput("The model answered with a value that is not finite.")
+        probabilities = dict(zip(self._classes, _softmax(logits), strict=True))
+        label, probability = max(probabilities.items(), key=lambda item: item[1])
         if self._unknown_threshold is not None and probability < self._unknown_threshold:
             label = UNKNOWN
         return Prediction(label=label, probability=probability, probabilities=MappingProxyType(probabilities))
+
+
+def _softmax(logits: Logits) -> list[float]:
+    """The probabilities that the logits of one image, (classes,), stand for."""
+    powers = np.exp(logits.astype(np.float64) - logits.max())
+    values: list[float] = (powers / powers.sum()).tolist()
+    return values

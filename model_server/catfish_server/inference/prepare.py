@@ -7,7 +7,7 @@ shapes; of a program nothing is known before it has run.
 
 import logging
 
-import torch
+import numpy as np
 
 from catfish_server.errors import (
     ArchitectureMismatch,
@@ -16,7 +16,7 @@ from catfish_server.errors import (
     UnsafeWeights,
     UnsupportedFormat,
 )
-from catfish_server.models.model import OUT_OF_MEMORY, Loaded, Model
+from catfish_server.models.model import OUT_OF_MEMORY, Images, Loaded, Logits, Model, NotOneTensor, OneByOne
 
 logger = logging.getLogger(__name__)
 
@@ -25,12 +25,19 @@ TOLERANCE = 0.02
 differ by less than 1e-4; the int8 ones of a processor round differently from the operators that they stand
 for, and where they saturate (AVX2 without VNNI) the answers are off by far more than this."""
 
+BATCH_TOLERANCE = 1e-3
+"""The same for answers to two images at once and to each alone: kernels may differ by their batch, but where more
+does, an image's class would depend on what others asked at the same moment."""
+
 STEADINESS = 1e-4
 """The same for two answers of the reference to the same image: what a Dropout left on changes is far larger."""
 
 
 def prepare(loaded: Loaded, *, classes: tuple[str, ...], image_size: int) -> Model:
     """The model that is to answer: the fast one, or the reference where the two do not agree.
+
+    What was made for one image at a time, as tracing and exporting do unless they are told otherwise, is called
+    that way.
 
     Args:
         loaded: both.
@@ -42,40 +49,55 @@ def prepare(loaded: Loaded, *, classes: tuple[str, ...], image_size: int) -> Mod
     """
     if loaded.reference is None:
         return loaded.model
-    torch.set_num_threads(1)  # as the engine will: more of them than the quota allows take many times as long
     probes = _probes(image_size)
-    with torch.inference_mode():
-        expected = [_logits(loaded.reference, probe, count=len(classes)) for probe in probes]
-        again = [_logits(loaded.reference, probe, count=len(classes)) for probe in probes]
-        if _difference(again, expected) > STEADINESS:
-            raise UnsupportedFormat(
-                "spec.weights.url: the model answers the same image differently each time; call model.eval() "
-                "before it is traced, scripted or exported"
-            )
-        if loaded.model is loaded.reference:
-            return loaded.model
-        difference = _faithfulness(loaded.model, probes, expected)
+    expected = [_logits(loaded.reference, probe, count=len(classes)) for probe in probes]
+    again = [_logits(loaded.reference, probe, count=len(classes)) for probe in probes]
+    if _difference(again, expected) > STEADINESS:
+        raise UnsupportedFormat(
+            "spec.weights.url: the model answers the same image differently each time; call model.eval() "
+            "before it is traced, scripted or exported"
+        )
+    if loaded.model is loaded.reference:
+        return batched(loaded.model, probes)
+    difference = _faithfulness(loaded.model, probes, expected)
     if difference > TOLERANCE:
         logger.warning(
             "The model made fast differs from the model itself by %.1f %%; the slower one answers.",
             100 * difference,
         )
-        return loaded.reference
-    return loaded.model
+        return batched(loaded.reference, probes)
+    return batched(loaded.model, probes)
 
 
-def _probes(image_size: int) -> list[torch.Tensor]:
-    """A grey image and a noisy one, as preprocessing hands them over."""
-    generator = torch.Generator().manual_seed(0)
-    shape = (1, 3, image_size, image_size)
-    images = [torch.zeros(shape), torch.randn(shape, generator=generator)]
-    return [image.contiguous(memory_format=torch.channels_last) for image in images]
+def batched(model: Model, probes: list[Images]) -> Model:
+    """The model, or one that calls it image by image where it does not answer batches as it answers each alone."""
+    alone = [model(probe) for probe in probes]
+    try:
+        together = model(np.concatenate(probes))
+    except Exception as error:  # noqa: BLE001 (it does answer one at a time)
+        logger.debug("The model takes no batch of two: %s", error)
+    else:
+        if together.shape == (len(probes), *alone[0].shape[1:]):
+            rows = [together[number : number + 1] for number in range(len(probes))]
+            if _difference(rows, alone) <= BATCH_TOLERANCE:
+                return model
+    logger.info("The model answers one image at a time; exported with a free batch size it may be faster.")
+    return OneByOne(model)
 
 
-def _logits(model: Model, probe: torch.Tensor, *, count: int) -> torch.Tensor:
+def _probes(image_size: int) -> list[Images]:
+    """A grey image and a noisy one, channels last as preprocessing hands them over."""
+    shape = (1, image_size, image_size, 3)
+    noise = np.random.default_rng(seed=0).standard_normal(shape, dtype=np.float32)
+    return [image.transpose(0, 3, 1, 2) for image in (np.zeros(shape, np.float32), noise)]
+
+
+def _logits(model: Model, probe: Images, *, count: int) -> Logits:
     size = probe.shape[-1]
     try:
-        logits: object = model(probe)
+        logits = model(probe)
+    except NotOneTensor as error:
+        raise _wrong_answer(str(error)) from error
     except Exception as error:  # torch has one class for all its errors, ONNX Runtime a dozen without a base
         if OUT_OF_MEMORY.search(str(error)):
             raise UnsafeWeights("spec.weights.url: the model asks for more memory than there is") from error
@@ -83,34 +105,37 @@ def _logits(model: Model, probe: torch.Tensor, *, count: int) -> torch.Tensor:
             f"spec.model.imageSize: the model takes no batch of shape [1, 3, {size}, {size}], which is what an "
             "image of that size becomes"
         ) from error
-    if not isinstance(logits, torch.Tensor) or logits.dim() != 2 or len(logits) != 1:
-        shape = list(logits.shape) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
-        raise ArchitectureMismatch(
-            f"spec.model.architecture: the model must answer one tensor of shape [1, classes], and answers {shape}"
-        )
+    if logits.ndim != 2 or len(logits) != 1:
+        raise _wrong_answer(str(list(logits.shape)))
     if logits.shape[1] != count:
         raise ArchitectureMismatch(
             f"spec.model.classes: names {count} classes, and the model has {logits.shape[1]} outputs"
         )
-    if not bool(torch.isfinite(logits).all()):
+    if not np.isfinite(logits).all():
         raise NonFiniteWeights("spec.weights.url: the model answers a test image with NaN or infinity")
-    return logits.float()
+    return logits
 
 
-def _faithfulness(model: Model, probes: list[torch.Tensor], expected: list[torch.Tensor]) -> float:
+def _wrong_answer(answer: str) -> ArchitectureMismatch:
+    return ArchitectureMismatch(
+        f"spec.model.architecture: the model must answer one tensor of shape [1, classes], and answers {answer}"
+    )
+
+
+def _faithfulness(model: Model, probes: list[Images], expected: list[Logits]) -> float:
     """How far the model is from what is expected; infinitely where it does not answer at all."""
     try:
-        found = [model(probe).float() for probe in probes for _ in range(2)]
+        found = [model(probe) for probe in probes for _ in range(2)]
     except Exception as error:  # noqa: BLE001 (there is another model to fall back on)
         logger.debug("The model made fast does not run: %s", error)
         return float("inf")
     return _difference(found, [logits for logits in expected for _ in range(2)])
 
 
-def _difference(found: list[torch.Tensor], expected: list[torch.Tensor]) -> float:
+def _difference(found: list[Logits], expected: list[Logits]) -> float:
     """The largest difference of two logits, as a share of the largest of the expected ones."""
     pairs = list(zip(found, expected, strict=True))
-    if any(one.shape != other.shape or not bool(torch.isfinite(one).all()) for one, other in pairs):
+    if any(one.shape != other.shape or not np.isfinite(one).all() for one, other in pairs):
         return float("inf")
-    scale = max(float(other.abs().max()) for _, other in pairs)
-    return max(float((one - other).abs().max()) for one, other in pairs) / max(scale, 1e-6)
+    scale = max(float(np.abs(other).max()) for _, other in pairs)
+    return max(float(np.abs(one - other).max()) for one, other in pairs) / max(scale, 1e-6)

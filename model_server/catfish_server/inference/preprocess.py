@@ -1,4 +1,4 @@
-"""From a decoded image to the tensor that the model takes.
+"""From a decoded image to the array that the model takes.
 
 The arithmetic is that of torchvision's reference transforms for classification (Resize, CenterCrop, ToImage,
 ToDtype, Normalize) on Pillow images, bit for bit up to the rounding of one float32 division; a test holds
@@ -9,8 +9,9 @@ saw when it learned.
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from PIL import Image
+
+from catfish_server.models.model import Images
 
 
 def resized_side(image_size: int) -> int:
@@ -18,9 +19,7 @@ def resized_side(image_size: int) -> int:
     return round(image_size * 256 / 224)
 
 
-def preprocess(
-    image: Image.Image, *, image_size: int, mean: Sequence[float], std: Sequence[float]
-) -> torch.Tensor:
+def preprocess(image: Image.Image, *, image_size: int, mean: Sequence[float], std: Sequence[float]) -> Images:
     """The image resized, cropped, scaled to 0..1 and normalised.
 
     Args:
@@ -30,12 +29,13 @@ def preprocess(
         std: of each channel, for values in 0..1.
 
     Returns:
-        float32 of shape (1, 3, image_size, image_size), channels last in memory.
+        float32 of shape (1, 3, image_size, image_size), channels last in memory, which is the caller's own.
     """
-    pixels = np.asarray(_resized_and_cropped(image, image_size), dtype=np.float32)
-    scaled = torch.from_numpy(pixels / np.float32(255))
-    normalised = (scaled - torch.tensor(mean, dtype=torch.float32)) / torch.tensor(std, dtype=torch.float32)
-    return normalised.permute(2, 0, 1).unsqueeze(0)
+    pixels = np.array(_resized_and_cropped(image, image_size), dtype=np.float32)
+    pixels /= np.float32(255)
+    pixels -= np.asarray(mean, dtype=np.float32)
+    pixels /= np.asarray(std, dtype=np.float32)
+    return pixels.transpose(2, 0, 1)[np.newaxis]
 
 
 def _resized_and_cropped(image: Image.Image, image_size: int) -> Image.Image:

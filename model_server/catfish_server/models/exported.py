@@ -7,6 +7,7 @@ import torch
 
 from catfish_server.errors import UnsupportedFormat
 from catfish_server.models.model import Loaded
+from catfish_server.models.module import TorchModel
 from catfish_server.weights import statedict
 
 # It writes tracebacks of what it tries first; the error that is raised in the end says enough.
@@ -24,7 +25,7 @@ def load(path: Path) -> Loaded:
     try:
         with path.open("rb") as file:  # by its name it would have to end in .pt2
             program = torch.export.load(file, extra_files=extra)
-        module = program.module()
+        model = TorchModel(program.module())
     except OSError:
         raise
     except Exception as error:  # torch has no class for it, and what is wrong inside raises whatever it does
@@ -32,4 +33,4 @@ def load(path: Path) -> Loaded:
     for key, value in program.state_dict.items():
         statedict.check_finite(key, value)
     text = extra["classes"]
-    return Loaded(model=module, reference=module, classes=text or None)
+    return Loaded(model=model, reference=model, classes=text or None)

@@ -3,11 +3,11 @@
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
-import torch
 
 from catfish_server.errors import UnsafeWeights, UnsupportedFormat
-from catfish_server.models.model import OUT_OF_MEMORY, Loaded
+from catfish_server.models.model import OUT_OF_MEMORY, Images, Loaded, Logits, NotOneTensor
 
 ERRORS_ONLY = 3
 """On the scale of ONNX Runtime's `log_severity_level`."""
@@ -54,10 +54,16 @@ class Session:
         self._input = inputs[0].name
         self._output = self._session.get_outputs()[0].name
 
-    def __call__(self, batch: torch.Tensor, /) -> torch.Tensor:
-        """The first output for a batch."""
-        (logits,) = self._session.run([self._output], {self._input: batch.contiguous().numpy()})
-        return torch.from_numpy(logits)
+    def __call__(self, batch: Images, /) -> Logits:
+        """The first output for a batch.
+
+        Raises:
+            NotOneTensor: it is no tensor.
+        """
+        (logits,) = self._session.run([self._output], {self._input: np.ascontiguousarray(batch)})
+        if not isinstance(logits, np.ndarray):  # a sequence or a map, as of classifiers that are no networks
+            raise NotOneTensor(f"a {type(logits).__name__}")
+        return logits.astype(np.float32, copy=False)
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -73,4 +79,5 @@ def load(path: Path) -> Loaded:
     """
     session = Session(path, optimized=True)
     plain = Session(path, optimized=False)
-    return Loaded(model=session, reference=plain, classes=session.metadata.get("classes") or None)
+    classes = session.metadata.get("classes") or None
+    return Loaded(model=session, reference=plain, classes=classes, engine="onnxruntime")

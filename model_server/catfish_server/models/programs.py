@@ -2,7 +2,7 @@
 
 from catfish_server.errors import WeightsUnreachable
 from catfish_server.models.model import Loaded
-from catfish_server.weights import load as weights
+from catfish_server.weights import local
 from catfish_server.weights.fetch import Fetched
 from catfish_server.weights.formats import Format
 from catfish_server.weights.location import Location
@@ -19,7 +19,7 @@ def load(kind: Format, fetched: Fetched, *, location: Location) -> Loaded:
     Raises:
         StartupFailure: it cannot be used.
     """
-    with weights.failures(location):
+    with local.failures(location):
         loaded = _load(kind, fetched)
         if fetched.changed():
             raise WeightsUnreachable("was written to while it was being loaded")

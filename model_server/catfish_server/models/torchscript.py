@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from catfish_server.errors import UnsupportedFormat
-from catfish_server.models.model import Loaded, Model
+from catfish_server.models.model import Loaded
+from catfish_server.models.module import TorchModel
 from catfish_server.weights import statedict
 
 logger = logging.getLogger(__name__)
@@ -44,15 +45,18 @@ def _load(path: Path) -> Loaded:
         statedict.check_finite(key, value)
     text = extra["classes"]  # bytes, once it has been read
     classes = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
-    return Loaded(model=_fast(module), reference=module, classes=classes or None)
+    reference, fast = TorchModel(module), _fast(module)
+    model = reference if fast is module else TorchModel(fast)
+    return Loaded(model=model, reference=reference, classes=classes or None, engine="torchscript")
 
 
-def _fast(module: nn.Module) -> Model:
+def _fast(module: nn.Module) -> nn.Module:
     """The module with its weights folded into its code; as it is where that cannot be done."""
     try:
         with torch.inference_mode():
             frozen = torch.jit.freeze(module)
-            return torch.jit.optimize_for_inference(frozen)
+            optimized: nn.Module = torch.jit.optimize_for_inference(frozen)
+            return optimized
     except RuntimeError:
         logger.info("The TorchScript module cannot be frozen; it runs as it is.")
         return module

@@ -13,11 +13,12 @@ from werkzeug.exceptions import HTTPException
 from catfish_server.errors import Overloaded, RequestError
 from catfish_server.images.source import ImageSource
 from catfish_server.inference.classifier import Classifies
+from catfish_server.inference.jobs import watching
 from catfish_server.service import Answer, Caller, Encoded, Service
 from catfish_server.settings import Settings
 from catfish_server.telemetry.metrics import Metrics
 from catfish_server.web import problems, requests
-from catfish_server.web.channel import QUEUED_SECONDS
+from catfish_server.web.channel import CLIENT_GONE, QUEUED_SECONDS
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,8 @@ class _Predictor:
         if asked.probabilities:
             self.service.require_probabilities()
         image = self.service.fetch(asked.url) if asked.url is not None else Encoded.of(asked.data or b"")
-        answers = self.service.classify([image], caller=Caller(request_id=g.request_id))
+        with watching(request.environ.get(CLIENT_GONE)):
+            answers = self.service.classify([image], caller=Caller(request_id=g.request_id))
         return jsonify(_answer(answers[0], with_all=asked.probabilities))
 
 

@@ -46,6 +46,9 @@ and the reset overtakes the reply (RFC 9112, section 9.6)."""
 QUEUED_SECONDS = "catfish.queued_seconds"
 """Key of the WSGI environment: how long the request has waited for a thread of the web server."""
 
+CLIENT_GONE = "catfish.client_gone"
+"""Key of the WSGI environment: a function that says whether the client has left."""
+
 _DETAILS = {
     400: "The request is not valid HTTP, or can be read in two ways.",
     408: "The request came too slowly.",
@@ -72,9 +75,10 @@ class Task(_Closing, WSGITask):  # type: ignore[misc]  # waitress ships no types
     """A request for the application."""
 
     def get_environment(self) -> dict[str, object]:
-        """The WSGI environment, with the time that the request has waited for a thread."""
+        """The WSGI environment, with the time that the request has waited, and an eye on its client."""
         environment: dict[str, object] = super().get_environment()
         environment[QUEUED_SECONDS] = time.monotonic() - self.channel.queued_at
+        environment[CLIENT_GONE] = self.channel.client_gone
         return environment
 
 
@@ -153,6 +157,15 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
         super().service()
         # The next request could not be read meanwhile, so its time begins now as well.
         self._idle_since = self._began = time.monotonic()
+
+    def client_gone(self) -> bool:
+        """Whether the client has closed the connection, as far as the kernel knows; from any thread."""
+        try:
+            return bool(self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"")
+        except BlockingIOError:
+            return False
+        except (OSError, AttributeError):  # reset by the client, or closed here
+            return True
 
     def in_flight(self) -> bool:
         """Whether closing now would lose a request or a reply."""

@@ -3,7 +3,7 @@
 import json
 import re
 import uuid
-from http import HTTPStatus
+from http.client import responses
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -34,7 +34,7 @@ def body(*, status: int, title: str, detail: str, request_id: str, field: str | 
 
 def problem_type(status: int, title: str) -> str:
     """A URI for the kind of problem; `about:blank` where the status says it all."""
-    if title == HTTPStatus(status).phrase:
+    if title == responses.get(status):  # 499 is nobody's but nginx's, and not among them
         return "about:blank"
     slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
     return f"tag:catfish.dev,2026:{slug}"

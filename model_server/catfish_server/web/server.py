@@ -1,6 +1,6 @@
 """The two listeners of a server and its end: admin from the first second, the API once a classifier is there.
 
-Nothing here imports torch or Flask before `run`, so that probes are answered while those load.
+Nothing here imports NumPy or Flask before `run`, so that probes are answered while those load.
 """
 
 import logging
@@ -104,7 +104,7 @@ class Server:
                 self._admin.stop()
 
     def _listen(self, classifier: "Classifier") -> Listener:
-        from catfish_server.web.app import create_app  # noqa: PLC0415 (imports torch and Flask: seconds)
+        from catfish_server.web.app import create_app  # noqa: PLC0415 (imports NumPy and Flask)
 
         self._metrics.know_classes(classifier.labels)
         self._metrics.watch_queue(classifier.engine.queued)

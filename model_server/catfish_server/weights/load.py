@@ -2,18 +2,19 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 
-from catfish_server.errors import StartupFailure, UnsafeWeights, UnsupportedFormat, WeightsUnreachable
-from catfish_server.weights import formats, statedict
+from catfish_server.errors import UnsafeWeights, UnsupportedFormat, WeightsUnreachable
+from catfish_server.weights import statedict
 from catfish_server.weights.fetch import Fetched
 from catfish_server.weights.formats import Format
+from catfish_server.weights.local import failures
 from catfish_server.weights.location import Location
 from catfish_server.weights.sandbox import Sandbox
 
@@ -47,7 +48,7 @@ def load(
 
     Args:
         fetched: the local file.
-        kind: its format, as `identify` told it.
+        kind: its format, as `local.identify` told it.
         location: for messages.
         directory: for the file that the sandbox hands over.
         sandbox: reads pickles; closed afterwards, needed or not.
@@ -67,30 +68,6 @@ def load(
         if fetched.changed():
             raise WeightsUnreachable("was written to while it was being loaded")
         return found
-
-
-def identify(fetched: Fetched, *, location: Location, architecture: str) -> Format:
-    """The format of a file, which is one for the architecture of the spec.
-
-    Raises:
-        UnsupportedFormat: it is not.
-        WeightsUnreachable: it cannot be read.
-    """
-    with failures(location):
-        kind = formats.identify(fetched.path, vouched=fetched.vouched)
-        formats.check(kind, architecture)
-        return kind
-
-
-@contextmanager
-def failures(location: Location) -> Iterator[None]:
-    """Says of what goes wrong where the file came from."""
-    try:
-        yield
-    except StartupFailure as failure:
-        raise type(failure)(location.says(str(failure))) from failure
-    except OSError as error:
-        raise WeightsUnreachable(location.says(f"cannot be read: {error.strerror}")) from error
 
 
 def _safetensors(path: Path, heartbeat: Callable[[], None]) -> StateDict:

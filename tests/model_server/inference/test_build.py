@@ -2,6 +2,7 @@
 
 import hashlib
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -12,7 +13,7 @@ from catfish_server.inference import build
 from catfish_server.lifecycle import Lifecycle, Stage
 from catfish_server.settings import Settings
 from catfish_server.weights.sandbox import Sandbox
-from tests.model_server.whole_models import SIZE
+from tests.model_server.whole_models import SIZE, images
 
 
 @pytest.fixture
@@ -52,6 +53,25 @@ def test_a_whole_model_answers_with_the_classes_that_it_names(built, files, kind
         hashlib.sha256(content).hexdigest(),
     )
     assert lifecycle.snapshot().stage is Stage.WARMING
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_whole_model_answers_several_images_as_it_answers_each(built, files, kind):
+    classifier = built(files.path(kind), architecture=KINDS[kind])
+    batch = torch.cat(list(images(6, seed=4))).numpy()
+    together = classifier.infer(batch)
+    alone = [classifier.infer(batch[number : number + 1]) for number in range(len(batch))]
+    np.testing.assert_allclose(together, np.concatenate(alone), rtol=1e-3, atol=1e-3)
+    assert np.ptp(together[:, 0]) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("kind", "engine"),
+    [("torchscript", "torchscript"), ("exported", "torch"), ("onnx", "onnxruntime")],
+)
+def test_it_is_known_what_runs_the_model(built, files, kind, engine):
+    runtime = built(files.path(kind), architecture=kind).runtime
+    assert (runtime.engine, runtime.device, runtime.threads) == (engine, "cpu", 1)
 
 
 def test_the_spec_may_translate_the_names_of_the_classes(built, files):

@@ -7,8 +7,11 @@ from PIL import Image
 from torch import nn
 from torchvision import models
 
-from catfish_server.inference.classifier import Classifier, NonFiniteOutput, Prediction
+from catfish_server.inference.classifier import Classifier, NonFiniteOutput, Prediction, WrongShape
+from catfish_server.inference.engine import TooManyImages
 from catfish_server.inference.preprocess import preprocess
+from catfish_server.models.model import Runtime
+from catfish_server.models.module import TorchModel
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -28,7 +31,7 @@ def classifiers():
 
     def make(module, classes=("cat", "fish"), threshold=None, **options):
         settings = {"image_size": 32, "mean": MEAN, "std": STD, "threads": 1} | options
-        made.append(Classifier(module, classes, unknown_threshold=threshold, **settings))
+        made.append(Classifier(TorchModel(module), classes, unknown_threshold=threshold, **settings))
         return made[-1]
 
     yield make
@@ -86,9 +89,73 @@ def test_a_real_model_answers_as_it_does_when_called_directly(classifiers):
     images = [Image.fromarray(rng.integers(0, 255, (60, 80, 3), dtype=np.uint8)) for _ in range(4)]
     with torch.inference_mode():
         batches = [preprocess(image, image_size=32, mean=MEAN, std=STD) for image in images]
-        expected = [torch.softmax(module(batch)[0], 0) for batch in batches]
+        expected = [torch.softmax(module(torch.from_numpy(batch))[0], 0) for batch in batches]
     classifier = classifiers(module, ("a", "b", "c"), threads=2)
     classifier.warm_up()
     for image, probabilities in zip(images, expected, strict=True):
         answer = torch.tensor(list(classifier.predict(image).probabilities.values()))
         torch.testing.assert_close(answer, probabilities, rtol=1e-4, atol=1e-5)
+
+
+class Reds(nn.Module):
+    """The logits are the means of the red and the green channel; every batch is noted."""
+
+    def __init__(self):
+        super().__init__()
+        self.sizes = []
+
+    def forward(self, batch):
+        self.sizes.append(len(batch))
+        return batch.mean(dim=(2, 3))[:, :2] * 10
+
+
+def coloured(red, green):
+    return Image.new("RGB", (40, 30), (red, green, 0))
+
+
+def test_the_images_of_a_call_are_answered_together_and_in_their_order(classifiers):
+    module = Reds()
+    classifier = classifiers(module, mean=(0, 0, 0), std=(1, 1, 1))
+    images = [coloured(250, 10), coloured(10, 250), coloured(250, 10), coloured(20, 250)]
+    assert [prediction.label for prediction in classifier.predict_all(images)] == [
+        "cat",
+        "fish",
+        "cat",
+        "fish",
+    ]
+    assert module.sizes == [4]
+
+
+def test_raw_input_is_answered_with_logits_whatever_its_memory_looks_like(classifiers):
+    classifier = classifiers(Reds())
+    batch = np.random.default_rng(7).standard_normal((5, 3, 32, 32), dtype=np.float32)
+    for view in (batch, batch[:, ::-1], np.frombuffer(batch.tobytes(), np.float32).reshape(batch.shape)):
+        logits = classifier.infer(view)
+        assert (logits.shape, logits.dtype) == ((5, 2), np.float32)
+        np.testing.assert_allclose(logits, view.mean(axis=(2, 3))[:, :2] * 10, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "shape", [(0, 3, 32, 32), (1, 1, 32, 32), (1, 3, 32, 33), (3, 32, 32), (1, 32, 32, 3)]
+)
+def test_raw_input_of_another_shape_is_refused_by_name(classifiers, shape):
+    with pytest.raises(WrongShape) as refused:
+        classifiers(Reds()).infer(np.zeros(shape, np.float32))
+    assert (refused.value.status, refused.value.field) == (400, "inputs")
+    assert refused.value.detail.endswith(f"[n, 3, 32, 32], and these are {list(shape)}.")
+
+
+def test_large_images_wait_in_a_shorter_queue(classifiers):
+    classifier = classifiers(Reds(), image_size=2048)
+    with pytest.raises(TooManyImages, match="at most 3 may wait"):
+        classifier.infer(np.broadcast_to(np.float32(0), (4, 3, 2048, 2048)))
+
+
+def test_it_says_what_runs_the_model_and_follows_a_replacement(classifiers):
+    classifier = classifiers(Fixed(0.0, 1.0))
+    before = classifier.runtime
+    assert (before.engine, before.device, before.threads) == ("torch", "cpu", 1)
+    assert classifier.predict(GREY).label == "fish"
+    after = Runtime(engine="onnxruntime", device="cpu", instruction_set="AVX2", threads=1)
+    classifier.replace(lambda batch: np.repeat(np.float32([[1, 0]]), len(batch), axis=0), after)
+    assert (classifier.predict(GREY).label, classifier.runtime) == ("cat", after)

@@ -7,7 +7,8 @@ from torch import nn
 
 from catfish_server import errors
 from catfish_server.inference.prepare import prepare
-from catfish_server.models.model import Loaded
+from catfish_server.models.model import Loaded, OneByOne
+from catfish_server.models.module import TorchModel
 
 CLASSES = ("cat", "fish")
 
@@ -24,8 +25,9 @@ class Means(nn.Module):
 
 
 def prepared(model, reference=None, classes=CLASSES):
-    loaded = Loaded(model=model, reference=reference or model, classes=None)
-    return prepare(loaded, classes=classes, image_size=16)
+    fast = TorchModel(model)
+    slow = TorchModel(reference) if reference else fast
+    return prepare(Loaded(model=fast, reference=slow, classes=None), classes=classes, image_size=16).module
 
 
 def test_a_fast_model_that_agrees_is_used():
@@ -56,10 +58,9 @@ def test_a_fast_model_that_disagrees_is_not_used_and_the_log_says_so(caplog, cha
 
 
 def test_a_module_of_the_registry_is_not_tried():
-    module = Means(failing)
-    assert (
-        prepare(Loaded(model=module, reference=None, classes=None), classes=CLASSES, image_size=16) is module
-    )
+    model = TorchModel(Means(failing))
+    loaded = Loaded(model=model, reference=None, classes=None)
+    assert prepare(loaded, classes=CLASSES, image_size=16) is model
 
 
 def test_a_dropout_that_was_left_on_is_found():
@@ -88,3 +89,22 @@ def test_a_dropout_that_was_left_on_is_found():
 def test_a_model_that_cannot_answer_is_told_apart_by_what_is_wrong(change, failure, says):
     with pytest.raises(failure, match=says):
         prepared(Means(change))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda logits: logits.view(1, 2), id="raises"),
+        pytest.param(lambda logits: logits[:1], id="answers-the-first-alone"),
+        pytest.param(lambda logits: logits.flip(0), id="mixes-them-up"),
+        pytest.param(lambda logits: logits - logits.mean(0) * 0.1, id="depends-on-its-neighbours"),
+    ],
+)
+def test_a_model_that_answers_a_batch_otherwise_than_its_images_is_asked_one_by_one(change):
+    module = Means(change)
+    model = TorchModel(module)
+    found = prepare(Loaded(model=model, reference=model, classes=None), classes=CLASSES, image_size=16)
+    assert isinstance(found, OneByOne)
+    batch = torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    expected = torch.cat([module(image) for image in batch.split(1)])
+    torch.testing.assert_close(torch.from_numpy(found(batch.numpy())), expected)

@@ -12,6 +12,7 @@ from catfish_server import errors, startup
 from catfish_server.inference.classifier import Classifier
 from catfish_server.inference.verification import verify
 from catfish_server.lifecycle import Score
+from catfish_server.models.module import TorchModel
 
 COLOURS = {"red": (250, 10, 10), "green": (10, 250, 10), "black": (0, 0, 0)}
 
@@ -35,7 +36,7 @@ class Asked:
         self, samples, *, module=None, threshold=None, min_accuracy=1.0, max_pixels=10_000, timeout=30.0
     ):
         classifier = Classifier(
-            module or Colour(),
+            TorchModel(module or Colour()),
             ("red", "green"),
             image_size=32,
             mean=(0, 0, 0),

@@ -54,7 +54,8 @@ def test_the_answers_to_300_images_are_those_of_the_network(files, kind, toleran
     model = load(files.path(kind), kind).model
     with torch.inference_mode():
         for image in images(300, seed=2):
-            torch.testing.assert_close(model(image), files.network(image), rtol=tolerance, atol=tolerance)
+            expected = files.network(image).numpy()
+            np.testing.assert_allclose(model(image.numpy()), expected, rtol=tolerance, atol=tolerance)
 
 
 def test_the_int8_model_answers_as_the_network_wherever_that_is_not_torn(files):
@@ -63,7 +64,8 @@ def test_the_int8_model_answers_as_the_network_wherever_that_is_not_torn(files):
     verdicts = []
     with torch.inference_mode():
         for image in images(300, seed=2):
-            expected, found = files.network(image).softmax(1)[0], model(image).softmax(1)[0]
+            found = torch.from_numpy(model(image.numpy())).softmax(1)[0]
+            expected = files.network(image).softmax(1)[0]
             if expected.max() > 0.55:
                 verdicts.append((int(expected.argmax()), int(found.argmax())))
     assert len(verdicts) > 250
@@ -74,9 +76,9 @@ def test_the_int8_model_answers_as_the_network_wherever_that_is_not_torn(files):
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_fast_model_and_its_reference_answer_alike(files, kind):
     loaded = load(files.path(kind), kind)
-    with torch.inference_mode():
-        for image in images(20, seed=3):
-            torch.testing.assert_close(loaded.model(image), loaded.reference(image), rtol=0.02, atol=0.02)
+    for image in images(20, seed=3):
+        batch = image.numpy()
+        np.testing.assert_allclose(loaded.model(batch), loaded.reference(batch), rtol=0.02, atol=0.02)
 
 
 @pytest.mark.parametrize("kind", ["torchscript", "exported", "onnx"])
@@ -108,8 +110,7 @@ def test_the_file_may_go_once_it_is_loaded(files, tmp_path):
         (tmp_path / kind).write_bytes(files.path(kind).read_bytes())
         model = load(tmp_path / kind, kind).model
         (tmp_path / kind).unlink()
-        with torch.inference_mode():
-            assert model(torch.zeros(1, 3, SIZE, SIZE)).shape == (1, 2)
+        assert model(np.zeros((1, 3, SIZE, SIZE), np.float32)).shape == (1, 2)
 
 
 def graph(inputs, nodes, path):
@@ -167,7 +168,7 @@ def test_a_torchscript_module_that_cannot_be_frozen_runs_as_it_is(tmp_path):
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         torch.jit.save(torch.jit.script(Remembers().eval()), tmp_path / "w")
     loaded = load(tmp_path / "w", "torchscript")
-    assert loaded.model(torch.zeros(1, 3, SIZE, SIZE)).shape == (1, 2)
+    assert loaded.model(np.zeros((1, 3, SIZE, SIZE), np.float32)).shape == (1, 2)
 
 
 def test_an_onnx_model_with_its_weights_in_another_file_is_refused_wherever_it_lies(tmp_path):

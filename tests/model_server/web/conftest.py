@@ -18,6 +18,7 @@ from torchvision import models
 
 from catfish_server.inference.classifier import Classifier
 from catfish_server.lifecycle import Lifecycle
+from catfish_server.models.module import TorchModel
 from catfish_server.settings import Settings
 from catfish_server.telemetry.metrics import Metrics
 from catfish_server.web.app import create_app
@@ -53,7 +54,7 @@ def jpeg():
 @pytest.fixture
 def classifier(module):
     made = Classifier(
-        module,
+        TorchModel(module),
         SETTINGS.classes,
         image_size=SETTINGS.image_size,
         mean=SETTINGS.mean,

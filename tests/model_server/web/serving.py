@@ -12,6 +12,7 @@ from torchvision import models
 
 from catfish_server.inference.classifier import Classifier
 from catfish_server.lifecycle import Lifecycle
+from catfish_server.models.module import TorchModel
 from catfish_server.settings import Settings
 from catfish_server.web.server import Server
 
@@ -48,7 +49,7 @@ def main():
     if len(sys.argv) > 2:
         module = Slow(module, float(sys.argv[2]))
     classifier = Classifier(
-        module,
+        TorchModel(module),
         settings.classes,
         image_size=32,
         mean=settings.mean,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from catfish_server.weights import fetch, load, location
+from catfish_server.weights import fetch, load, local, location
 from catfish_server.weights.download import Limits
 from catfish_server.weights.fetch import Fetched
 from catfish_server.weights.sandbox import Sandbox
@@ -190,7 +190,7 @@ def loaded(tmp_path):
         )
         return load.load(
             found,
-            kind=load.identify(found, location=where, architecture="resnet18"),
+            kind=local.identify(found, location=where, architecture="resnet18"),
             location=where,
             directory=tmp_path,
             sandbox=Sandbox(),

@@ -1,0 +1,97 @@
+"""Images on their way through the engine, and the callers who wait for them."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from catfish_server.errors import Overloaded, RequestError
+from catfish_server.models.model import Images, Logits
+
+GLANCE_SECONDS = 0.25
+"""How often a caller who waits looks whether its client is still there."""
+
+_client_gone: ContextVar[Callable[[], bool] | None] = ContextVar("client_gone", default=None)
+
+
+class ClientGone(RequestError):
+    """Nobody waits for the answer any more; the status is nginx's for that, and reaches only logs and metrics."""
+
+    status = 499
+    title = "Client closed request"
+
+
+class Job:
+    """One image.
+
+    Attributes:
+        image: float32 of shape (1, 3, height, width).
+        arrived: when it began to wait, on the engine's clock.
+        deadline: after which nobody waits for it, on the same clock.
+        result: its logits, (1, classes).
+    """
+
+    __slots__ = ("arrived", "deadline", "image", "result")
+
+    def __init__(self, image: Images, *, arrived: float, deadline: float) -> None:
+        self.image = image
+        self.arrived = arrived
+        self.deadline = deadline
+        self.result: Future[Logits] = Future()
+
+    def refuse(self, error: Exception) -> None:
+        """Answers with an error, where somebody waits for an answer."""
+        if self.result.running() or self.result.set_running_or_notify_cancel():
+            self.result.set_exception(error)
+
+
+@contextmanager
+def watching(gone: Callable[[], bool] | None) -> Iterator[None]:
+    """Lets what waits for the engine in this block end with `ClientGone` once its client has left.
+
+    A protocol wraps its call of the service in it. What still waits for its turn is dropped; a batch that has begun
+    is finished.
+
+    Args:
+        gone: quick; asked some times a second on this thread. None: nobody can tell.
+    """
+    token = _client_gone.set(gone)
+    try:
+        yield
+    finally:
+        _client_gone.reset(token)
+
+
+def await_all(jobs: Sequence[Job], *, timeout_seconds: float) -> list[Logits]:
+    """The logits of every job, in their order; those that nobody needs after a failure are cancelled.
+
+    Raises:
+        Overloaded: they were not all there in time.
+        ClientGone: the client of the call has left.
+        Exception: what the model raised for one of them.
+    """
+    until = time.monotonic() + timeout_seconds
+    gone = _client_gone.get()
+    results = [job.result for job in jobs]
+    try:
+        while True:
+            left = until - time.monotonic()
+            glance = left if gone is None else min(left, GLANCE_SECONDS)
+            done, pending = wait(results, timeout=max(0.0, glance), return_when=FIRST_EXCEPTION)
+            for result in done:
+                result.result()  # raises what went wrong
+            if not pending:
+                return [result.result() for result in results]
+            if time.monotonic() >= until:
+                raise late(timeout_seconds)
+            if gone is not None and gone():
+                raise ClientGone("The client has left.")
+    finally:
+        for result in results:
+            result.cancel()
+
+
+def late(timeout_seconds: float) -> Overloaded:
+    """The refusal of what did not get its turn in time."""
+    return Overloaded(f"The model did not answer within {timeout_seconds:.0f} s.", reason="deadline")
