@@ -37,8 +37,9 @@ cluster-status: ## Say what of the local cluster is running
 	$(LOCALCLUSTER) status
 
 .PHONY: images
-images: ## Build both images with docker or buildah
+images: ## Build the images with docker or buildah: the server, the server without torch, the operator
 	$(LOCALCLUSTER) build-images
+	$(LOCALCLUSTER) build-images --only server-onnx
 
 .PHONY: prerequisites
 prerequisites: ## Install the system's packages that the local cluster and the tests need (apt, as root)
