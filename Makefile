@@ -121,6 +121,10 @@ bench-settle: prerequisites $(VENV)/.installed ## 50 models at once: requests to
 bench-drain: $(VENV)/.installed ## SIGTERM under load: requests failed or reset, CPU time a request
 	$(BIN)/python -m benchmarks.drain
 
+.PHONY: bench-fetch
+bench-fetch: prerequisites $(VENV)/.installed ## Memory while 5 GB of weights are fetched, over HTTP and from S3 (10 GB of disk)
+	$(BIN)/python -m benchmarks.fetch $(BENCH_ARGS)
+
 .PHONY: bench-rollout-load
 bench-rollout-load: ## Requests failed while a model is scaled and updated under load (needs `make demo` before)
 	$(PYTHON) -m benchmarks.rollout_load
