@@ -12,14 +12,14 @@ from tests.bad_weights import KINDS
 from tests.integration.kubelet import failing, kubelet
 from tests.integration.operator_process import MODELS, condition, model, wait_for
 
-FIRST = {bad.reason: (kind, bad) for kind, bad in reversed(KINDS.items())}
-"""The first kind of every reason."""
+ONE = {bad.reason: bad for bad in KINDS.values()}
+"""A kind of every reason."""
 QUICK = {"minReadySeconds": 1, "progressDeadlineSeconds": 8, "canary": {"seconds": 0}, "bakeSeconds": 0}
 
 
 def sentence(reason):
     """As the server would say it, with what a careless one might add."""
-    _, bad = FIRST[reason]
+    bad = ONE[reason]
     return f"{bad.field}: {bad.says}"
 
 
@@ -35,7 +35,7 @@ def stalled(plane, api, operator):  # noqa: ARG001 - it runs meanwhile
     """A model for every reason, by reason, once it is Stalled; all of them fail at the same time."""
     namespace = "bad-weights"
     plane.kubectl("create", "namespace", namespace)
-    by_name = {reason.lower(): reason for reason in FIRST}
+    by_name = {reason.lower(): reason for reason in ONE}
     found = {}
 
     def script(pod):
@@ -46,17 +46,17 @@ def stalled(plane, api, operator):  # noqa: ARG001 - it runs meanwhile
             reason = by_name[body["metadata"]["name"]]
             if condition(body, "Stalled").get("reason") == reason:
                 found.setdefault(reason, body)
-        return found.keys() == FIRST.keys()
+        return found.keys() == ONE.keys()
 
     with kubelet(api, namespace, script):
         for name in by_name:
             api.create(MODELS.format(namespace), model(name, rollout=QUICK))
-        wait_for(look, seconds=90, what=f"all to be Stalled for their reasons; {sorted(FIRST)}")
+        wait_for(look, seconds=90, what=f"all to be Stalled for their reasons; {sorted(ONE)}")
         yield found
     plane.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
-@pytest.mark.parametrize("reason", FIRST)
+@pytest.mark.parametrize("reason", ONE)
 def test_the_sentence_of_the_server_is_the_sentence_of_the_status(stalled, reason):
     body = stalled[reason]
     assert condition(body, "Stalled")["status"] == "True"
