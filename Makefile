@@ -37,8 +37,9 @@ cluster-status: ## Say what of the local cluster is running
 	$(LOCALCLUSTER) status
 
 .PHONY: images
-images: ## Build both images with docker or buildah
+images: ## Build the images with docker or buildah: the server, the server without torch, the operator
 	$(LOCALCLUSTER) build-images
+	$(LOCALCLUSTER) build-images --only server-onnx
 
 .PHONY: prerequisites
 prerequisites: ## Install the system's packages that the local cluster and the tests need (apt, as root)
@@ -119,6 +120,10 @@ bench-settle: prerequisites $(VENV)/.installed ## 50 models at once: requests to
 .PHONY: bench-drain
 bench-drain: $(VENV)/.installed ## SIGTERM under load: requests failed or reset, CPU time a request
 	$(BIN)/python -m benchmarks.drain
+
+.PHONY: bench-fetch
+bench-fetch: prerequisites $(VENV)/.installed ## Memory while 5 GB of weights are fetched, over HTTP and from S3 (10 GB of disk)
+	$(BIN)/python -m benchmarks.fetch $(BENCH_ARGS)
 
 .PHONY: bench-rollout-load
 bench-rollout-load: ## Requests failed while a model is scaled and updated under load (needs `make demo` before)

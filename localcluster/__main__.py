@@ -117,9 +117,10 @@ def _kubectl(options: argparse.Namespace) -> int:
 def _build_images(options: argparse.Namespace) -> int:
     from localcluster import images  # noqa: PLC0415 - the cluster alone does not need the image tools
 
-    for version in options.version if options.only != "operator" else ():
-        images.build(["server"], version)
-    if options.only != "server":
+    server = options.only or "server"
+    for version in options.version if server != "operator" else ():
+        images.build([server], version)
+    if options.only in {None, "operator"}:
         images.build(["operator"])
     return 0
 
@@ -153,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     kubectl = verb("kubectl", _kubectl, "run kubectl against the cluster: kubectl -- get pods")
     kubectl.add_argument("words", nargs=argparse.REMAINDER, metavar="-- ARGS")
     images = verb("build-images", _build_images, "build the images with docker or buildah")
-    images.add_argument("--only", choices=("server", "operator"))
+    images.add_argument("--only", choices=("server", "server-onnx", "operator"))
     images.add_argument(
         "--version", nargs="+", default=["v1"], help="the server image's tag; several for several"
     )

@@ -28,6 +28,7 @@ _REPORT_SECONDS = 15
 _SOURCES = {
     "server": ("pyproject.toml", "LICENSE", "requirements/torch.txt", "requirements/trim_torch.py",
                "requirements/server.txt", "model_server"),
+    "server-onnx": ("pyproject.toml", "LICENSE", "requirements/server-onnx.txt", "model_server"),
     "operator": ("pyproject.toml", "LICENSE", "requirements/operator.txt", "operator"),
 }  # fmt: skip
 
@@ -38,8 +39,8 @@ def build(
     """Builds the images named, where something of theirs has changed.
 
     Args:
-        which: `operator`, `server` or both.
-        version: the server's tag and version label; the operator's tag is always `dev`.
+        which: `operator`, `server`, `server-onnx` (the server without torch), or several.
+        version: tag and version label of the servers; the operator's tag is always `dev`.
         report: gets a line now and then.
 
     Returns:
@@ -48,7 +49,7 @@ def build(
     builder = engine.choose()
     names = []
     for each in which:
-        tag = version if each == "server" else "dev"
+        tag = "dev" if each == "operator" else version
         name = f"catfish-{each}:{tag}"
         names.append(name)
         with _alone(name, report), tempfile.TemporaryDirectory() as folder:
@@ -96,7 +97,7 @@ def _on_shared_torch(builder: engine.Buildah, order: engine.Order, report: progr
 def _inputs(which: str, version: str) -> str:
     """A hash of everything of this checkout that goes into an image."""
     hashed = hashlib.sha256(f"{baseimage.NAME} {version}\0".encode())
-    for source in (f"Dockerfile.{which}", *_SOURCES[which]):
+    for source in (_dockerfile(which), *_SOURCES[which]):
         path = ROOT / source
         if not path.exists():
             raise LocalClusterError(f"{path} is missing: the checkout is not complete")
@@ -104,6 +105,10 @@ def _inputs(which: str, version: str) -> str:
         for file in files:
             hashed.update(f"{file.relative_to(ROOT)}\0".encode() + file.read_bytes() + b"\0")
     return hashed.hexdigest()[:20]
+
+
+def _dockerfile(which: str) -> str:
+    return f"Dockerfile.{which.partition('-')[0]}"
 
 
 def _is_source(file: Path) -> bool:
@@ -119,11 +124,12 @@ def _order(which: str, name: str, version: str, config: Path) -> engine.Order:
     return engine.Order(
         name=name,
         context=ROOT,
-        dockerfile=ROOT / f"Dockerfile.{which}",
+        dockerfile=ROOT / _dockerfile(which),
         arguments={"BASE_IMAGE": baseimage.NAME, "VERSION": version},
         labels={_LABEL: _inputs(which, version)},
         secrets={"pip_conf": config} | ({"ca_bundle": pip.ca_bundle} if pip.ca_bundle else {}),
         contexts={"wheels": str(pip.wheels)} if pip.wheels and which == "server" else {},
+        target=which if which == "server-onnx" else None,
     )
 
 

@@ -15,5 +15,7 @@ heavy=$(uv pip compile --quiet --python-version 3.11 --no-header --no-annotate -
 compile operator.txt --extra operator
 # shellcheck disable=SC2086 # one flag a word, on purpose
 compile server.txt --extra server --extra tracing $heavy
+# The versions of server.txt, so that both images of the server run the same code.
+compile server-onnx.txt --extra server-onnx --extra tracing --constraint requirements/server.txt
 # shellcheck disable=SC2086
 compile dev.txt --extra operator --extra server --extra tracing --extra dev $heavy

@@ -24,6 +24,7 @@ class Settings:
     Attributes:
         host: address to listen on. `CATFISH_HOST`.
         port: of the HTTP API; 0 takes a free one. `CATFISH_PORT`.
+        grpc_port: of the gRPC API; 0 takes a free one. `CATFISH_GRPC_PORT`.
         admin_port: of the probes and metrics; 0 takes a free one. `CATFISH_ADMIN_PORT`.
         location: of the weights: a path, or a URL of `weights.location`. `CATFISH_MODEL_LOCATION`.
         sha256: of the weights, 64 lowercase hex digits; None: not checked. `CATFISH_MODEL_SHA256`.
@@ -59,6 +60,7 @@ class Settings:
     classes: tuple[str, ...] = ()
     host: str = "0.0.0.0"  # noqa: S104 (a container is reached from outside only this way)
     port: int = 5000
+    grpc_port: int = 5001
     admin_port: int = 5002
     sha256: str | None = None
     weights_endpoint: str | None = None
@@ -140,6 +142,9 @@ class Variable:
 VARIABLES: tuple[Variable, ...] = (
     Variable(name="CATFISH_HOST", attribute="host", parse=str, flag="--host"),
     Variable(name="CATFISH_PORT", attribute="port", parse=readers.integer(0, 65535), flag="--port"),
+    Variable(
+        name="CATFISH_GRPC_PORT", attribute="grpc_port", parse=readers.integer(0, 65535), flag="--grpc-port"
+    ),
     Variable(
         name="CATFISH_ADMIN_PORT",
         attribute="admin_port",

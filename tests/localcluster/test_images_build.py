@@ -21,10 +21,11 @@ if [ $verb = inspect ]; then
     exit
 fi
 while [ $# -gt 0 ]; do
-    case $1 in --tag) name=$2;; --label) label=$2;; esac
+    case $1 in --tag) name=$2;; --label) label=$2;; --target) target=$2;; esac
     shift
 done
-echo "$name" >> built
+[ "$target" = torch ] && target=
+echo "$name${target:+ $target}" >> built
 until [ -e go-on ]; do sleep 0.05; done
 printf '{"OCIv1": {"config": {"Labels": {"%s": "%s"}}}}' "${label%%=*}" "${label#*=}" > "$(stored "$name")"
 """
@@ -98,3 +99,11 @@ def test_several_versions_and_the_operator_are_built_by_one_command(building, st
     torch, *names = (state / "built").read_text().splitlines()
     assert torch.startswith("localhost/catfish-torch:")
     assert names == ["catfish-server:v1", "catfish-server:v2", "catfish-operator:dev"]
+
+
+def test_the_server_without_torch_is_built_by_itself_and_from_its_own_stage(building, state):
+    (state / "go-on").touch()
+    done = building("--only", "server-onnx", "--version", "v1")
+    done.communicate(timeout=120)
+    assert done.returncode == 0
+    assert (state / "built").read_text() == "catfish-server-onnx:v1 server-onnx\n"

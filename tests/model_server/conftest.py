@@ -59,9 +59,9 @@ class Program:
             assert time.monotonic() < deadline, f"no {status} from {path}"
             threading.Event().wait(0.05)
 
-    def end(self):
+    def end(self, seconds=SECONDS):
         """The exit code, what was written to stderr, and the termination message."""
-        _, output = self.process.communicate(timeout=SECONDS)
+        _, output = self.process.communicate(timeout=seconds)
         told = self.log.read_bytes()
         return self.process.returncode, output, json.loads(told) if told else None
 

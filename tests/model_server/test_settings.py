@@ -17,6 +17,7 @@ def test_every_default_is_the_documented_one() -> None:
         "classes": ("cat", "fish"),
         "host": "0.0.0.0",
         "port": 5000,
+        "grpc_port": 5001,
         "admin_port": 5002,
         "sha256": None,
         "weights_endpoint": None,

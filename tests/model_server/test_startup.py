@@ -118,40 +118,6 @@ def test_told_to_stop_in_its_first_moments_it_leaves_with_0(program, weights):
     assert "Traceback" not in output
 
 
-def spoiled(weights, tmp_path, change):
-    state = torch.load(weights, weights_only=True)
-    torch.save(change(state) or state, tmp_path / "w.pt")
-    return {"CATFISH_MODEL_LOCATION": tmp_path / "w.pt"}
-
-
-def web_page(_weights, tmp_path):
-    (tmp_path / "w.pt").write_text("<html>Sign in</html>")
-    return {"CATFISH_MODEL_LOCATION": tmp_path / "w.pt"}
-
-
-def unsafe(_weights, tmp_path):
-    torch.save({"a": torch.ones(1).expand(2**40)}, tmp_path / "w.pt")
-    return {"CATFISH_MODEL_LOCATION": tmp_path / "w.pt"}
-
-
-def refusing(_weights, _tmp_path):
-    class Forbidden(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_error(403)
-
-        def log_message(self, *_arguments):
-            pass
-
-    server = http.server.HTTPServer(("127.0.0.1", 0), Forbidden)
-
-    def once():
-        with server:
-            server.handle_request()
-
-    threading.Thread(target=once, daemon=True).start()
-    return {"CATFISH_MODEL_LOCATION": f"http://127.0.0.1:{server.server_port}/w.pt?token=hunter2"}
-
-
 def wrong_golden_image(weights, tmp_path):
     """The two classes, of which the model gives at least one a wrong answer to the same picture."""
     for name in ("one.png", "two.png"):
@@ -161,57 +127,6 @@ def wrong_golden_image(weights, tmp_path):
         "CATFISH_VERIFICATION_DIR": tmp_path,
         "CATFISH_VERIFICATION_SAMPLES": '[["one.png", "cat"], ["two.png", "fish"]]',
     }
-
-
-def with_nan(state):
-    state["conv1.weight"][0] = float("nan")
-
-
-FAULTS = {
-    "WeightsNotFound": (lambda _w, tmp: {"CATFISH_MODEL_LOCATION": tmp / "nothing.pt"}, "spec.weights.url: "),
-    "WeightsForbidden": (refusing, "spec.weights.url: "),
-    "WeightsUnreachable": (
-        lambda _w, _t: {"CATFISH_MODEL_LOCATION": "http://127.0.0.1:1/w.pt"},
-        "spec.weights.url: ",
-    ),
-    "ChecksumMismatch": (
-        lambda w, _t: {"CATFISH_MODEL_LOCATION": w, "CATFISH_MODEL_SHA256": "0" * 64},
-        "spec.weights.sha256: ",
-    ),
-    "UnsupportedFormat": (web_page, "spec.weights.url: "),
-    "UnsafeWeights": (unsafe, "spec.weights.url: "),
-    "ArchitectureMismatch": (
-        lambda w, _t: {"CATFISH_MODEL_LOCATION": w, "CATFISH_CLASSES": "a,b,c"},
-        "spec.model.classes: ",
-    ),
-    "NonFiniteWeights": (lambda w, tmp: spoiled(w, tmp, with_nan), "spec.weights.url: "),
-    "InvalidSpec": (
-        lambda w, _t: {"CATFISH_MODEL_LOCATION": w, "CATFISH_IMAGE_SIZE": "huge"},
-        "spec.model.imageSize: ",
-    ),
-    "VerificationFailed": (
-        wrong_golden_image,
-        "spec.verification: 1 of 2 golden images were answered right (",
-    ),
-}
-
-
-@pytest.mark.parametrize("reason", FAULTS)
-def test_a_failure_ends_with_its_own_code_and_message(program, weights, tmp_path, reason):
-    env, begins = FAULTS[reason]
-    failure = getattr(errors, reason)
-    code, output, told = program(**env(weights, tmp_path)).end()
-    assert code == failure.exit_code, output
-    assert set(told) == {"reason", "message", "retriable"}
-    assert (told["reason"], told["retriable"]) == (reason, failure.retriable)
-    assert told["message"].startswith(begins)
-    assert output.strip().endswith(f"catfish-server: {reason}: {told['message']}")
-    assert "Traceback" not in output
-    assert "hunter2" not in output + told["message"]
-
-
-def test_every_reason_is_tried():
-    assert set(FAULTS) == {failure.reason for failure in errors.StartupFailure.__subclasses__()}
 
 
 def test_an_image_size_that_the_model_cannot_take_is_found_before_it_is_ready(program, tmp_path):

@@ -116,6 +116,45 @@ def test_ports_of_others_are_removed_and_the_node_port_stays():
     world.settle()
 
 
+GRPC = {
+    "name": "grpc",
+    "port": 9000,
+    "targetPort": "grpc",
+    "protocol": "TCP",
+    "appProtocol": "kubernetes.io/h2c",
+}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "port"),
+    [
+        ({}, {"grpcPort": 9000}, GRPC),
+        ({"grpcPort": 9000}, {"grpcPort": 9001}, GRPC | {"port": 9001}),
+        ({"grpcPort": 80, "port": 9000}, {"grpcPort": 9000, "port": 80}, GRPC),
+        ({"grpcPort": 9000}, {}, None),
+    ],
+    ids=["set", "changed", "swapped with the HTTP port", "removed"],
+)
+def test_a_port_for_grpc_comes_changes_and_goes_without_a_new_pod(before, after, port):
+    world = settled(service=before)
+    template = world.deployment()["spec"]["template"]
+    world.change(service=after)
+    world.settle()
+    assert [item for item in world.service()["spec"]["ports"] if item["name"] == "grpc"] == [port] * bool(
+        port
+    )
+    assert world.deployment()["spec"]["template"] == template
+    assert world.plan().actions == ()
+
+
+@pytest.mark.parametrize("change", [{"targetPort": 5000}, {"appProtocol": "http"}, {"port": 9009}], ids=str)
+def test_a_port_for_grpc_that_somebody_edits_is_put_right(change):
+    world = settled(service={"grpcPort": 9000})
+    world.service()["spec"]["ports"][1] |= change
+    world.settle()
+    assert world.service()["spec"]["ports"][1] == GRPC
+
+
 def test_a_deleted_child_is_made_again():
     for key in settled(replicas=2).objects:
         world = settled(replicas=2)

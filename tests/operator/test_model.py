@@ -115,6 +115,7 @@ def test_every_field_is_read():  # long: one line a field
             service={
                 "type": "NodePort",
                 "port": 8080,
+                "grpcPort": 9000,
                 "annotations": {"a": "b"},
                 "loadBalancerClass": "c",
                 "loadBalancerSourceRanges": ["192.0.2.0/24"],
@@ -177,6 +178,7 @@ def test_every_field_is_read():  # long: one line a field
         service=Exposure(
             type="NodePort",
             port=8080,
+            grpc_port=9000,
             annotations={"a": "b"},
             load_balancer_class="c",
             load_balancer_source_ranges=("192.0.2.0/24",),
@@ -249,6 +251,9 @@ def test_a_model_from_before_there_was_a_canary_is_not_held_where_old_pods_may_g
         ({"replicas": 2**31}, "spec.replicas"),
         ({"service": {"type": "ExternalName"}}, "spec.service.type"),
         ({"service": {"annotations": {"a": 1}}}, "spec.service.annotations"),
+        ({"service": {"port": 9000, "grpcPort": 9000}}, "spec.service.grpcPort"),
+        ({"service": {"grpcPort": 80}}, "spec.service.grpcPort"),
+        ({"service": {"grpcPort": "9000"}}, "spec.service.grpcPort"),
         ({"imagePullSecrets": ["x"]}, "spec.imagePullSecrets"),
         ({"imagePullSecrets": [{}]}, "spec.imagePullSecrets[0].name"),
         ({"imagePullPolicy": "Sometimes"}, "spec.imagePullPolicy"),

@@ -133,6 +133,7 @@ def name(**spec):
     [
         {"replicas": 7},
         {"service": {"port": 8080}},
+        {"service": {"grpcPort": 9000}},
         {"rollout": {"maxSurge": 3, "canary": {"seconds": 9}, "bakeSeconds": 9, "paused": True}},
         {"autoscaling": {"maxReplicas": 3}},
         {"disruption": {"maxUnavailable": 3}},

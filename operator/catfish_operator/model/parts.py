@@ -72,10 +72,11 @@ class Autoscaling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exposure:
-    """The Service in front of the pods."""
+    """The Service in front of the pods; `grpc_port` None: gRPC is not offered."""
 
     type: ServiceType = "LoadBalancer"
     port: int = 80
+    grpc_port: int | None = None
     annotations: dict[str, str] = field(default_factory=dict)
     load_balancer_class: str | None = None
     load_balancer_source_ranges: tuple[str, ...] = ()

@@ -89,11 +89,15 @@ def autoscaling(spec: Reader) -> Autoscaling | None:
 def exposure(spec: Reader) -> Exposure:
     """`spec.service`."""
     default = Exposure()
+    port, grpc_port = spec.whole("port", default.port), spec.whole_or_none("grpcPort")
+    if grpc_port == port:
+        raise InvalidSpec(f"{spec.path}.grpcPort: must differ from {spec.path}.port")
     kind = spec.choice("type", get_args(ServiceType)) or default.type
     policy = spec.choice("externalTrafficPolicy", get_args(TrafficPolicy))
     return Exposure(
         type=cast("ServiceType", kind),
-        port=spec.whole("port", default.port),
+        port=port,
+        grpc_port=grpc_port,
         annotations=spec.texts_by_name("annotations"),
         load_balancer_class=spec.text_or_none("loadBalancerClass"),
         load_balancer_source_ranges=spec.texts("loadBalancerSourceRanges"),

@@ -7,7 +7,7 @@ from catfish_operator.resources.metadata import REVISION_LABEL, labels, metadata
 
 API_VERSION, KIND = "apps/v1", "Deployment"
 CONTAINER = "server"
-HTTP_PORT, ADMIN_PORT = 5000, 5002
+HTTP_PORT, GRPC_PORT, ADMIN_PORT = 5000, 5001, 5002
 LONGEST_REQUEST_SECONDS = 30
 CLOSING_SECONDS = 5
 VERIFICATION_DIR = "/verification"
@@ -123,6 +123,7 @@ def _container(model: CatfishModel, *, revision: str) -> Json:
         "env": [*environment(model, revision=revision), *model.env],
         "ports": [
             {"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"},
+            {"name": "grpc", "containerPort": GRPC_PORT, "protocol": "TCP"},
             {"name": "admin", "containerPort": ADMIN_PORT, "protocol": "TCP"},
         ],
         "livenessProbe": _probe("/livez", period=10, timeout=5, failures=3),
@@ -175,6 +176,7 @@ def environment(model: CatfishModel, *, revision: str) -> list[Json]:
     values: dict[str, str | None] = {
         "CATFISH_HOST": "0.0.0.0",  # noqa: S104 - the pod's own address; the Service decides who reaches it
         "CATFISH_PORT": str(HTTP_PORT),
+        "CATFISH_GRPC_PORT": str(GRPC_PORT),
         "CATFISH_ADMIN_PORT": str(ADMIN_PORT),
         "CATFISH_MODEL_LOCATION": weights.url,
         "CATFISH_MODEL_SHA256": weights.sha256,

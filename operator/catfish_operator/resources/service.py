@@ -4,10 +4,16 @@ from catfish_operator.model import CatfishModel, Json
 from catfish_operator.resources.metadata import metadata, selector
 
 API_VERSION, KIND = "v1", "Service"
+CLEARTEXT_HTTP2 = "kubernetes.io/h2c"
+"""How meshes and gateways are told to speak HTTP/2 without TLS, on which gRPC runs (KEP-3726)."""
 
 
 def service(model: CatfishModel) -> Json:
-    """The Service: `spec.service.port` to the pods' port `http`. Only what its type allows is set."""
+    """The Service: `port` leads to the pods' port `http`, `grpcPort` to `grpc`. Only what its type allows is set.
+
+    Pods always listen for gRPC, so that to offer it restarts none. Their ports are meant by name: pods of a
+    revision that was rendered before there was gRPC have none of that name, and get no gRPC connections.
+    """
     wanted, head = model.service, metadata(model)
     if wanted.annotations:
         head["annotations"] = wanted.annotations
@@ -16,6 +22,16 @@ def service(model: CatfishModel) -> Json:
         "selector": selector(model.name),
         "ports": [{"name": "http", "port": wanted.port, "targetPort": "http", "protocol": "TCP"}],
     }
+    if wanted.grpc_port is not None:
+        spec["ports"].append(
+            {
+                "name": "grpc",
+                "port": wanted.grpc_port,
+                "targetPort": "grpc",
+                "protocol": "TCP",
+                "appProtocol": CLEARTEXT_HTTP2,
+            }
+        )
     if wanted.type != "ClusterIP":
         spec["externalTrafficPolicy"] = wanted.external_traffic_policy or "Cluster"
     if wanted.type == "LoadBalancer":

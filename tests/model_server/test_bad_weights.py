@@ -1,0 +1,118 @@
+"""The server as a process on every kind of bad weights: its exit code, its termination message, its log."""
+
+import http.server
+import ssl
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from catfish_server import errors
+from tests.bad_weights import KINDS, Place
+from tests.model_server.conftest import Program
+
+pytestmark = pytest.mark.process
+SECONDS = 240
+AT_ONCE = 3
+"""Of which some only wait: what stalls is given up after a minute."""
+
+
+class Quiet(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_arguments):
+        """A client that hangs up is part of the play."""
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    import torch
+    from torchvision import models
+
+    path = tmp_path_factory.mktemp("good") / "resnet18.pt"
+    torch.save(models.resnet18(weights=None, num_classes=2).state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A certificate and its key in one file, signed by itself."""
+    folder = tmp_path_factory.mktemp("certificate")
+    words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "1"]
+    words += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", folder / "key", "-out", folder / "cert"]
+    subprocess.run(["openssl", *words], check=True, capture_output=True)
+    (folder / "both").write_bytes((folder / "key").read_bytes() + (folder / "cert").read_bytes())
+    return folder / "both"
+
+
+@pytest.fixture(scope="module")
+def serve(certificate):
+    """Starts web servers with one answer; they end with the module."""
+    servers = []
+
+    def start(answer, *, tls=False):
+        methods = {"do_GET": answer, "log_message": lambda *_arguments: None}
+        server = Quiet(("127.0.0.1", 0), type("Handler", (http.server.BaseHTTPRequestHandler,), methods))
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        servers.append(server)
+        return f"http{'s' * tls}://127.0.0.1:{server.server_port}/w"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def ends(request, good, serve, tmp_path_factory):
+    """The end of the server on each kind that this run tests: exit code, log, termination message, leftovers."""
+
+    def end(name):
+        folder = tmp_path_factory.mktemp("bad")
+        (folder / "cache").mkdir()
+        place = Place(directory=folder / "w", good=good, serve=serve)
+        place.directory.mkdir()
+        ports = dict.fromkeys(("CATFISH_PORT", "CATFISH_ADMIN_PORT", "CATFISH_GRPC_PORT"), 0)
+        running = Program(folder / "cache", ports | KINDS[name].place(place))
+        try:
+            code, log, told = running.end(SECONDS)
+        finally:
+            running.process.kill()
+        kept = [path.name for path in (folder / "cache").glob("catfish-weights-*/*")]
+        return code, log, told, kept
+
+    wanted = [item.callspec.params["kind"] for item in request.session.items if item.module is request.module
+              and "kind" in getattr(getattr(item, "callspec", None), "params", {})]  # fmt: skip
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {name: pool.submit(end, name) for name in wanted}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bad_weights_end_with_the_code_and_the_sentence_of_their_reason(ends, kind):
+    bad = KINDS[kind]
+    code, log, told, kept = ends[kind].result()
+    failure = getattr(errors, bad.reason)
+    assert told is not None, log
+    assert (told["reason"], code, told["retriable"]) == (bad.reason, failure.exit_code, failure.retriable), (
+        told
+    )
+    assert told["message"].startswith(f"{bad.field}: ")
+    assert bad.says in told["message"]
+    assert log.strip().endswith(f"catfish-server: {bad.reason}: {told['message']}")
+    assert "Traceback" not in log
+    assert "hunter2" not in log + told["message"]
+    assert kept == []
+    assert not Path("/tmp/catfish-attack-succeeded").exists()
+
+
+def test_there_are_kinds_for_every_reason():
+    assert {bad.reason for bad in KINDS.values()} == {
+        failure.reason for failure in errors.StartupFailure.__subclasses__()
+    }
+    assert len(KINDS) >= 25
