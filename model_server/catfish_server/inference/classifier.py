@@ -49,6 +49,9 @@ class Classifies(Protocol):
     """The part of a `Classifier` that makes an answer."""
 
     @property
+    def classes(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
     def shorter_side(self) -> int: ...  # noqa: D102
 
     def predict(self, image: Image.Image) -> Prediction: ...  # noqa: D102

@@ -163,6 +163,7 @@ def environment(model: CatfishModel, *, revision: str) -> list[Json]:
         "CATFISH_HOST": "0.0.0.0",  # noqa: S104 - the pod's own address; the Service decides who reaches it
         "CATFISH_PORT": str(HTTP_PORT),
         "CATFISH_ADMIN_PORT": str(ADMIN_PORT),
+        "CATFISH_MODEL_NAME": model.name,
         "CATFISH_MODEL_LOCATION": weights.url,
         "CATFISH_MODEL_SHA256": weights.sha256,
         "CATFISH_WEIGHTS_ENDPOINT": weights.endpoint,
