@@ -107,6 +107,10 @@ $(VENV)/.installed:
 	$(BIN)/python -m pip install --quiet --requirement requirements/torch.txt
 	touch $@
 
+.PHONY: protocol
+protocol: $(VENV)/.installed ## Write the Python modules of the server's .proto anew
+	$(BIN)/python -m tools.protocol
+
 .PHONY: crd-core-types
 crd-core-types: prerequisites $(VENV)/.installed ## Copy Kubernetes' own types into the CRD anew, from a running API server
 	$(BIN)/python -m tools.core_types

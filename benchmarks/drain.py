@@ -47,6 +47,7 @@ def serve() -> int:
         host="127.0.0.1",
         port=0,
         admin_port=0,
+        grpc_port=0,
         image_size=96,
         drain_seconds=DRAIN_SECONDS,
     )

@@ -19,7 +19,7 @@ CONTRACT = (Path(__file__).parent.parent / "docs" / "contract.md").read_text()
 FULL = {
     "apiVersion": "catfish.dev/v1alpha1",
     "kind": "CatfishModel",
-    "metadata": {"name": "catfish", "namespace": "default", "uid": "u", "generation": 1},
+    "metadata": {"name": "whiskers", "namespace": "default", "uid": "u", "generation": 1},
     "spec": {
         "image": "catfish-server:v1",
         "weights": {
@@ -85,6 +85,7 @@ def test_the_server_reads_every_variable_of_the_contract():
 def test_what_the_spec_says_arrives_in_the_server_unchanged():
     read = settings.Settings.from_env(rendered())
     spec = FULL["spec"]
+    assert read.model_name == FULL["metadata"]["name"]
     assert read.location == spec["weights"]["url"]
     assert read.sha256 == spec["weights"]["sha256"]
     assert read.weights_endpoint == spec["weights"]["endpoint"]

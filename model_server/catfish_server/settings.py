@@ -24,8 +24,9 @@ class Settings:
     Attributes:
         host: address to listen on. `CATFISH_HOST`.
         port: of the HTTP API; 0 takes a free one. `CATFISH_PORT`.
-        grpc_port: of the gRPC API; 0 takes a free one. `CATFISH_GRPC_PORT`.
         admin_port: of the probes and metrics; 0 takes a free one. `CATFISH_ADMIN_PORT`.
+        grpc_port: of the Open Inference Protocol by gRPC; 0: none is opened. `CATFISH_GRPC_PORT`.
+        model_name: that the Open Inference Protocol knows the model by. `CATFISH_MODEL_NAME`.
         location: of the weights: a path, or a URL of `weights.location`. `CATFISH_MODEL_LOCATION`.
         sha256: of the weights, 64 lowercase hex digits; None: not checked. `CATFISH_MODEL_SHA256`.
         weights_endpoint: of another store than the cloud's own; None: that. `CATFISH_WEIGHTS_ENDPOINT`.
@@ -48,6 +49,7 @@ class Settings:
         threads: inference threads; default: the CPU quota of the container. `CATFISH_THREADS`.
         max_body_bytes: of a request. `CATFISH_MAX_BODY_BYTES`.
         max_pixels: of an image, as its header says. `CATFISH_MAX_PIXELS`.
+        max_images: of one call. `CATFISH_MAX_IMAGES`.
         request_timeout_seconds: that the longest request may take. `CATFISH_REQUEST_TIMEOUT_SECONDS`.
         queue_length: images that may wait for an inference thread. `CATFISH_QUEUE_LENGTH`.
         max_wait_seconds: predicted wait beyond which a request is refused at once. `CATFISH_MAX_WAIT_SECONDS`.
@@ -60,8 +62,9 @@ class Settings:
     classes: tuple[str, ...] = ()
     host: str = "0.0.0.0"  # noqa: S104 (a container is reached from outside only this way)
     port: int = 5000
-    grpc_port: int = 5001
     admin_port: int = 5002
+    grpc_port: int = 5001
+    model_name: str = "catfish"
     sha256: str | None = None
     weights_endpoint: str | None = None
     architecture: str = "resnet50"
@@ -81,6 +84,7 @@ class Settings:
     threads: int = field(default_factory=cpus.available)
     max_body_bytes: int = 10 * 1024 * 1024
     max_pixels: int = 25_000_000
+    max_images: int = 32
     request_timeout_seconds: float = 30.0
     queue_length: int = 256
     max_wait_seconds: float = 2.0
@@ -139,17 +143,19 @@ class Variable:
             raise InvalidSpec(f"{origin}{error} ({self.name}{shown})") from None
 
 
+_PORT = readers.integer(0, 65535)
+
 VARIABLES: tuple[Variable, ...] = (
     Variable(name="CATFISH_HOST", attribute="host", parse=str, flag="--host"),
-    Variable(name="CATFISH_PORT", attribute="port", parse=readers.integer(0, 65535), flag="--port"),
+    Variable(name="CATFISH_PORT", attribute="port", parse=_PORT, flag="--port"),
+    Variable(name="CATFISH_ADMIN_PORT", attribute="admin_port", parse=_PORT, flag="--admin-port"),
+    Variable(name="CATFISH_GRPC_PORT", attribute="grpc_port", parse=_PORT, flag="--grpc-port"),
     Variable(
-        name="CATFISH_GRPC_PORT", attribute="grpc_port", parse=readers.integer(0, 65535), flag="--grpc-port"
-    ),
-    Variable(
-        name="CATFISH_ADMIN_PORT",
-        attribute="admin_port",
-        parse=readers.integer(0, 65535),
-        flag="--admin-port",
+        name="CATFISH_MODEL_NAME",
+        attribute="model_name",
+        parse=readers.name,
+        field="metadata.name",
+        flag="--model-name",
     ),
     Variable(
         name="CATFISH_MODEL_LOCATION",
@@ -275,6 +281,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(name="CATFISH_THREADS", attribute="threads", parse=readers.integer(1, 1024), flag="--threads"),
     Variable(name="CATFISH_MAX_BODY_BYTES", attribute="max_body_bytes", parse=readers.integer(1, 2**31 - 1)),
     Variable(name="CATFISH_MAX_PIXELS", attribute="max_pixels", parse=readers.integer(1, 1_000_000_000)),
+    Variable(name="CATFISH_MAX_IMAGES", attribute="max_images", parse=readers.integer(1, 1024)),
     Variable(
         name="CATFISH_REQUEST_TIMEOUT_SECONDS",
         attribute="request_timeout_seconds",

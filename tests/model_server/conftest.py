@@ -33,6 +33,7 @@ class Program:
                 "CATFISH_CACHE_DIR": str(directory),
                 "CATFISH_TERMINATION_LOG": str(self.log),
                 "CATFISH_DRAIN_SECONDS": "0",
+                "CATFISH_GRPC_PORT": "0",
                 **{name: str(value) for name, value in env.items()},
             },
             stdout=subprocess.PIPE,

@@ -62,6 +62,9 @@ class Classifies(Protocol):
     """The part of a `Classifier` that makes an answer."""
 
     @property
+    def classes(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
     def shorter_side(self) -> int: ...  # noqa: D102
 
     @property

@@ -3,6 +3,7 @@
 One registry of its own for each server: nothing is global, so that two servers in one process do not mix.
 """
 
+import re
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
@@ -14,7 +15,24 @@ from catfish_server.lifecycle import Lifecycle, Stage
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _AWAITED_STATUSES = (200, 500, 503)
-_KNOWN_PATHS = frozenset({"/", "/predict"})
+_GRPC = "/inference.GRPCInferenceService/"
+INFERENCES = ("/predict", "/v2/models/{model}/infer", f"{_GRPC}ModelInfer")
+"""Paths that answer with a prediction; the operator judges a rollout by what they answer."""
+
+_KNOWN_PATHS = frozenset(
+    {
+        "/",
+        "/v2",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/v2/models/{model}",
+        "/v2/models/{model}/ready",
+        *(f"{_GRPC}{name}" for name in ("ServerLive", "ServerReady", "ServerMetadata")),
+        *(f"{_GRPC}{name}" for name in ("ModelReady", "ModelMetadata")),
+        *INFERENCES,
+    }
+)
+_MODEL = re.compile(r"/v2/models/[^/]+(?:/versions/[^/]+)?((?:/ready|/infer)?)")
 
 
 class Metrics:
@@ -54,10 +72,11 @@ class Metrics:
             "catfish_queued_requests", "Requests that wait for an inference thread.", registry=self.registry
         )
         # Before the first of each kind a rate over it would be unknown instead of 0.
-        for status in _AWAITED_STATUSES:
-            self._requests.labels("/predict", str(status))
+        for path in INFERENCES:
+            for status in _AWAITED_STATUSES:
+                self._requests.labels(path, str(status))
         info = Gauge("catfish_build_info", "Always 1.", ["version", "revision"], registry=self.registry)
-        info.labels(version=_version(), revision=revision).set(1)
+        info.labels(version=build_version(), revision=revision).set(1)
         self.registry.register(_Stages(lifecycle))
 
     def know_classes(self, labels: tuple[str, ...]) -> None:
@@ -78,7 +97,14 @@ class Metrics:
         self._in_flight.dec()
 
     def answered(self, path: str, status: int) -> None:
-        """A request got its answer; paths that strangers invent share one label."""
+        """A request got its answer; paths that strangers invent share one label, and all models another.
+
+        Args:
+            path: of HTTP, or gRPC's method.
+            status: of HTTP, or the one that stands for gRPC's.
+        """
+        if found := _MODEL.fullmatch(path):
+            path = "/v2/models/{model}" + found[1]
         self._requests.labels(path if path in _KNOWN_PATHS else "other", str(status)).inc()
 
     def predicted(self, label: str, seconds: float) -> None:
@@ -95,7 +121,8 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-def _version() -> str:
+def build_version() -> str:
+    """Of the package that runs."""
     try:
         return version("catfish")
     except PackageNotFoundError:  # run from a checkout that is not installed

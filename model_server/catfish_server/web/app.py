@@ -1,4 +1,4 @@
-"""The HTTP API as a WSGI application: `GET /` and `GET|POST /predict`.
+"""The HTTP API as a WSGI application: `GET /`, `GET|POST /predict`, and the Open Inference Protocol under `/v2`.
 
 It works under any WSGI server; what makes it survive strangers and SIGTERM is in `web.server`.
 """
@@ -14,6 +14,8 @@ from catfish_server.errors import Overloaded, RequestError
 from catfish_server.images.source import ImageSource
 from catfish_server.inference.classifier import Classifies
 from catfish_server.inference.jobs import watching
+from catfish_server.protocol import rest
+from catfish_server.protocol.model import OpenModel
 from catfish_server.service import Answer, Caller, Encoded, Service
 from catfish_server.settings import Settings
 from catfish_server.telemetry.metrics import Metrics
@@ -43,7 +45,12 @@ class _Predictor:
 
 
 def create_app(
-    settings: Settings, classifier: Classifies, metrics: Metrics, *, source: ImageSource | None = None
+    settings: Settings,
+    classifier: Classifies,
+    metrics: Metrics,
+    *,
+    source: ImageSource | None = None,
+    open_model: OpenModel | None = None,
 ) -> Flask:
     """The application for one classifier.
 
@@ -52,6 +59,7 @@ def create_app(
         classifier: warmed up.
         metrics: counts what is answered.
         source: fetches image URLs; None: as the settings say.
+        open_model: answers `/v2`, and its service everything; None: one that is always ready.
     """
     app = Flask("catfish", static_folder=None)
     app.config.update(
@@ -59,9 +67,12 @@ def create_app(
         MAX_FORM_MEMORY_SIZE=settings.max_body_bytes,
         MAX_FORM_PARTS=_MAX_FORM_PARTS,
     )
-    predictor = _Predictor(service=Service(settings, classifier, metrics, source=source))
+    if open_model is None:
+        open_model = OpenModel(Service(settings, classifier, metrics, source=source), ready=lambda: True)
+    predictor = _Predictor(service=open_model.service)
     app.add_url_rule("/", "index", lambda: jsonify(status="ok"), methods=["GET"])
     app.add_url_rule("/predict", "predict", predictor, methods=["GET", "POST"])
+    app.register_blueprint(rest.blueprint(open_model, caller=lambda: Caller(request_id=g.request_id)))
     _observe(app, settings, metrics)
     _explain_errors(app, metrics)
     return app

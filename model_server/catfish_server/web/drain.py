@@ -52,6 +52,11 @@ class Drain:
         """Whether there is nothing left to answer."""
         return self._phase is _Phase.DONE
 
+    @property
+    def closing(self) -> bool:
+        """Whether no new connection may begin any more."""
+        return self._phase not in {_Phase.SERVING, _Phase.ANSWERING}
+
     def begin(self, now: float, *, seconds: float) -> None:
         """Starts to go away; `seconds` is how long new requests are answered. Later calls change nothing."""
         if self._phase is _Phase.SERVING:

@@ -5,9 +5,11 @@ import re
 import uuid
 from http.client import responses
 
-CONTENT_TYPE = "application/problem+json"
+from catfish_server.telemetry.ids import request_id
 
-_ACCEPTABLE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+__all__ = ["CONTENT_TYPE", "body", "problem_type", "request_id"]
+
+CONTENT_TYPE = "application/problem+json"
 
 
 def body(*, status: int, title: str, detail: str, request_id: str, field: str | None = None) -> bytes:
@@ -38,10 +40,3 @@ def problem_type(status: int, title: str) -> str:
         return "about:blank"
     slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
     return f"tag:catfish.dev,2026:{slug}"
-
-
-def request_id(given: str | None) -> str:
-    """The caller's own id for the request if it is short and harmless, else a new one."""
-    if given and _ACCEPTABLE_REQUEST_ID.fullmatch(given):
-        return given
-    return uuid.uuid4().hex

@@ -18,11 +18,13 @@ from catfish_server.lifecycle import Lifecycle, Stage
 from catfish_server.settings import Settings
 from catfish_server.telemetry.metrics import Metrics
 from catfish_server.web.admin import Admin
-from catfish_server.web.drain import Drain
+from catfish_server.web.drain import FINISH_SECONDS, Drain
 from catfish_server.web.listener import Listener
 
 if TYPE_CHECKING:
     from catfish_server.inference.classifier import Classifier
+    from catfish_server.protocol.model import OpenModel
+    from catfish_server.protocol.remote import Remote
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ class Server:
         self._metrics = Metrics(lifecycle, revision=settings.revision or "")
         self._admin: Admin | None = None
         self._api: Listener | None = None
+        self._remote: Remote | None = None
         self._stop_requests: list[float] = []  # seconds of draining, one for each signal
 
     @property
@@ -63,6 +66,11 @@ class Server:
     def port(self) -> int | None:
         """The port of the API, None before `run`."""
         return self._api.port if self._api else None
+
+    @property
+    def grpc_port(self) -> int | None:
+        """The port of gRPC, None before `run` and where there is none."""
+        return self._remote.port if self._remote else None
 
     def start_admin(self) -> None:
         """Opens the port of the probes and the metrics; returns at once."""
@@ -90,26 +98,53 @@ class Server:
         Args:
             classifier: warmed up; closed when this returns.
         """
-        api = self._api = self._listen(classifier)
+        model = self._open_model(classifier)
+        api = self._api = self._listen(classifier, model)
         self._lifecycle.watch(classifier.engine.busy_seconds)
         try:
+            self._remote = self._listen_remotely(model)
             with _signals(self.stop):
                 self._lifecycle.enter(Stage.READY)
+                if self._remote is not None:
+                    self._remote.ready()
                 logger.info("Ready: answering on %s:%d.", self._settings.host, api.port)
                 self._loop(api)
         finally:
+            if self._remote is not None:
+                self._remote.close()
             api.close()
             classifier.close()
             if self._admin is not None:
                 self._admin.stop()
 
-    def _listen(self, classifier: "Classifier") -> Listener:
-        from catfish_server.web.app import create_app  # noqa: PLC0415 (imports NumPy and Flask)
+    def _open_model(self, classifier: "Classifier") -> "OpenModel":
+        from catfish_server.protocol.model import OpenModel  # noqa: PLC0415 (imports torch: seconds)
+        from catfish_server.service import Service  # noqa: PLC0415
+
+        service = Service(self._settings, classifier, self._metrics)
+        return OpenModel(service, ready=lambda: self._lifecycle.snapshot().ready)
+
+    def _listen_remotely(self, model: "OpenModel") -> "Remote | None":
+        if not self._settings.grpc_port:
+            return None
+        from catfish_server.protocol.remote import Remote  # noqa: PLC0415 (grpcio only where it is used)
+
+        return Remote(
+            model,
+            self._metrics,
+            revision=self._settings.revision,
+            host=self._settings.host,
+            port=self._settings.grpc_port,
+            max_body_bytes=self._settings.max_body_bytes,
+        )
+
+    def _listen(self, classifier: "Classifier", model: "OpenModel") -> Listener:
+        from catfish_server.web.app import create_app  # noqa: PLC0415 (imports Flask)
 
         self._metrics.know_classes(classifier.labels)
         self._metrics.watch_queue(classifier.engine.queued)
         return Listener(
-            create_app(self._settings, classifier, self._metrics),
+            create_app(self._settings, classifier, self._metrics, open_model=model),
             host=self._settings.host,
             port=self._settings.port,
             threads=THREADS,
@@ -126,7 +161,7 @@ class Server:
 
     def _loop(self, api: Listener) -> None:
         drain = Drain(api)
-        while not drain.done:
+        while not (drain.done and (self._remote is None or self._remote.stopped)):
             api.turn(drain.turn_seconds(time.monotonic()))
             if len(self._stop_requests) > 1:
                 logger.warning("Told to stop a second time: leaving at once.")
@@ -142,8 +177,12 @@ class Server:
             logger.info("Told to stop: answering for %.0f s more.", seconds)
             self._lifecycle.enter(Stage.DRAINING)
             drain.begin(now, seconds=seconds)
+            if self._remote is not None:
+                self._remote.drain()
         self._lifecycle.progress(0)  # draining may be long; it is a sign of life that this loop turns
         drain.step(now)
+        if drain.closing and self._remote is not None:
+            self._remote.stop(grace_seconds=FINISH_SECONDS)
 
 
 @contextmanager

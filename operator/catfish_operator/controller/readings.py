@@ -35,7 +35,8 @@ STAGES = frozenset({"starting", "draining", *progress.STAGES})
 AGAIN_AFTER = 2.0  # seconds between two questions to one pod that is watched
 PATIENCE = 60.0  # seconds until a pod that did not tell its weights is asked again, if nobody watches it
 SIDE_BY_SIDE = 32
-PREDICT = "/predict"
+INFERENCES = frozenset({"/predict", "/v2/models/{model}/infer", "/inference.GRPCInferenceService/ModelInfer"})
+"""The paths, and gRPC's method, that answer with a prediction."""
 
 Key = tuple[str, str]
 
@@ -172,7 +173,7 @@ def _counts(text: bytes) -> _Counts | None:
     try:
         for family in text_string_to_metric_families(b"\n".join(lines).decode() + "\n"):
             for sample in family.samples:
-                if sample.name == "catfish_requests_total" and sample.labels.get("path") == PREDICT:
+                if sample.name == "catfish_requests_total" and sample.labels.get("path") in INFERENCES:
                     requests += sample.value
                     errors += sample.value if sample.labels.get("code", "").startswith("5") else 0
                 elif sample.name == "catfish_request_duration_seconds_count":

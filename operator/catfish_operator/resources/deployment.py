@@ -178,6 +178,7 @@ def environment(model: CatfishModel, *, revision: str) -> list[Json]:
         "CATFISH_PORT": str(HTTP_PORT),
         "CATFISH_GRPC_PORT": str(GRPC_PORT),
         "CATFISH_ADMIN_PORT": str(ADMIN_PORT),
+        "CATFISH_MODEL_NAME": model.name,
         "CATFISH_MODEL_LOCATION": weights.url,
         "CATFISH_MODEL_SHA256": weights.sha256,
         "CATFISH_WEIGHTS_ENDPOINT": weights.endpoint,

@@ -30,6 +30,7 @@ SETTINGS = Settings(
     host="127.0.0.1",
     port=0,
     admin_port=0,
+    grpc_port=0,
     image_size=32,
     drain_seconds=0.0,
     revision="catfish-0123456789",

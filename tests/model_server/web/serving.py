@@ -37,6 +37,7 @@ def main():
         host="127.0.0.1",
         port=0,
         admin_port=0,
+        grpc_port=0,
         image_size=32,
         threads=2,
         drain_seconds=float(sys.argv[1]),

@@ -1,0 +1,190 @@
+"""The Open Inference Protocol's gRPC service: one call after the other, from its bytes to its status.
+
+gRPC asks `Calls.service` on its own thread as soon as a call arrives, and runs what it returns on one of the pool;
+the time between is what the call has waited.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+
+from catfish_server.errors import Overloaded, RequestError
+from catfish_server.protocol import messages
+from catfish_server.protocol.errors import BadInference, sentence
+from catfish_server.protocol.generated import open_inference_pb2 as pb
+from catfish_server.protocol.model import EXTENSIONS, OpenModel
+from catfish_server.service import Caller
+from catfish_server.telemetry.ids import request_id
+from catfish_server.telemetry.metrics import Metrics, build_version
+
+logger = logging.getLogger(__name__)
+
+SERVICE = "inference.GRPCInferenceService"
+MAX_QUEUED_SECONDS = 2.0
+"""That a call may have waited for a thread; as for HTTP."""
+
+CODES = {
+    HTTPStatus.BAD_REQUEST: grpc.StatusCode.INVALID_ARGUMENT,
+    HTTPStatus.FORBIDDEN: grpc.StatusCode.PERMISSION_DENIED,
+    HTTPStatus.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: grpc.StatusCode.INVALID_ARGUMENT,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: grpc.StatusCode.INVALID_ARGUMENT,
+    HTTPStatus.UNPROCESSABLE_ENTITY: grpc.StatusCode.INVALID_ARGUMENT,
+    HTTPStatus.SERVICE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+"""What a status of HTTP is called here; any other is INTERNAL."""
+
+
+class TooLate(RequestError):
+    """The caller's deadline has passed, and nobody would read the answer."""
+
+    status = 504
+    title = "Deadline exceeded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Method:
+    """One method of the service."""
+
+    request: type[Message]
+    answer: Callable[[Any, Caller], Message]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """One call, as it arrived."""
+
+    path: str
+    method: _Method
+    caller: Caller
+    arrived: float
+
+
+class Calls(grpc.GenericRpcHandler):
+    """The service, as gRPC's server wants it.
+
+    Args:
+        model: answers.
+        metrics: counts the calls; their statuses are those that HTTP would have.
+        revision: sent back with every answer; None: not.
+        clock: a monotonic clock in seconds.
+    """
+
+    def __init__(
+        self,
+        model: OpenModel,
+        metrics: Metrics,
+        *,
+        revision: str | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._model = model
+        self._metrics = metrics
+        self._revision = revision
+        self._clock = clock
+        self._methods = {
+            f"/{SERVICE}/ServerLive": _Method(request=pb.ServerLiveRequest, answer=self._live),
+            f"/{SERVICE}/ServerReady": _Method(request=pb.ServerReadyRequest, answer=self._ready),
+            f"/{SERVICE}/ServerMetadata": _Method(request=pb.ServerMetadataRequest, answer=self._server),
+            f"/{SERVICE}/ModelReady": _Method(request=pb.ModelReadyRequest, answer=self._model_ready),
+            f"/{SERVICE}/ModelMetadata": _Method(request=pb.ModelMetadataRequest, answer=self._metadata),
+            f"/{SERVICE}/ModelInfer": _Method(request=pb.ModelInferRequest, answer=self._infer),
+        }
+
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> "grpc.RpcMethodHandler[Any, Any] | None":
+        """How a call is answered; None for a method that is not of this service."""
+        path = handler_call_details.method
+        method = self._methods.get(path)
+        if method is None:
+            return None
+        given = dict(handler_call_details.invocation_metadata or ()).get("x-request-id")
+        caller = Caller(request_id=request_id(given if isinstance(given, str) else None))
+        call = _Call(path=path, method=method, caller=caller, arrived=self._clock())
+        # The request comes as bytes: a deserializer that fails would be a traceback in the log.
+        return grpc.unary_unary_rpc_method_handler(lambda data, context: self._handle(call, data, context))
+
+    def _handle(self, call: _Call, data: bytes, context: grpc.ServicerContext) -> bytes:
+        caller = call.caller
+        headers: list[tuple[str, str | bytes]] = [("x-request-id", caller.request_id)]
+        if self._revision:
+            headers.append(("x-catfish-revision", self._revision))
+        context.send_initial_metadata(tuple(headers))
+        self._metrics.started()
+        status = HTTPStatus.INTERNAL_SERVER_ERROR.value
+        try:
+            self._check_time(context, call.arrived)
+            answer = call.method.answer(_parsed(call.method.request, data), caller).SerializeToString()
+            status = HTTPStatus.OK.value
+        except RequestError as error:
+            status = error.status
+            self._refuse(context, error, caller)
+        except Exception as error:
+            what = (str(error).splitlines() or [""])[0][:200]
+            logger.error("Request %s failed: %s: %s", caller.request_id, type(error).__name__, what)  # noqa: TRY400
+            logger.debug("The traceback of request %s:", caller.request_id, exc_info=error)
+            context.set_code(grpc.StatusCode.INTERNAL)
+            context.set_details("The server failed; its log knows the request by its id.")
+        else:
+            return answer
+        finally:
+            self._metrics.answered(call.path, status)
+            self._metrics.finished()
+        return b""
+
+    def _check_time(self, context: grpc.ServicerContext, arrived: float) -> None:
+        """A call that nobody waits for any more, or that has waited too long, takes no time from the others."""
+        left = context.time_remaining()
+        if not context.is_active() or (left is not None and left <= 0):
+            raise TooLate("The deadline passed before the call had its turn.")
+        if self._clock() - arrived > MAX_QUEUED_SECONDS:
+            raise Overloaded("More requests came than can be answered in time.", reason="threads")
+
+    def _refuse(self, context: grpc.ServicerContext, error: RequestError, caller: Caller) -> None:
+        if isinstance(error, Overloaded):
+            self._metrics.rejected(error.reason)
+            # https://github.com/grpc/proposal/blob/master/A6-client-retries.md, "Pushback"
+            context.set_trailing_metadata(
+                (("grpc-retry-pushback-ms", str(1000 * error.retry_after_seconds)),)
+            )
+        logger.info("Request %s answered %d: %s", caller.request_id, error.status, error.detail)
+        context.set_code(CODES.get(HTTPStatus(error.status), grpc.StatusCode.INTERNAL))
+        context.set_details(sentence(error.detail, error.field))
+
+    def _live(self, _request: pb.ServerLiveRequest, _caller: Caller) -> Message:
+        return pb.ServerLiveResponse(live=True)
+
+    def _ready(self, _request: pb.ServerReadyRequest, _caller: Caller) -> Message:
+        return pb.ServerReadyResponse(ready=self._model.ready())
+
+    def _server(self, _request: pb.ServerMetadataRequest, _caller: Caller) -> Message:
+        return pb.ServerMetadataResponse(name="catfish", version=build_version(), extensions=EXTENSIONS)
+
+    def _model_ready(self, request: pb.ModelReadyRequest, _caller: Caller) -> Message:
+        self._model.require(request.name, request.version)
+        return pb.ModelReadyResponse(ready=self._model.ready())
+
+    def _metadata(self, request: pb.ModelMetadataRequest, _caller: Caller) -> Message:
+        self._model.require(request.name, request.version)
+        return messages.metadata(self._model)
+
+    def _infer(self, request: pb.ModelInferRequest, caller: Caller) -> Message:
+        self._model.require(request.model_name, request.model_version)
+        wanted = messages.wanted(request)
+        outputs = self._model.infer(messages.inputs(request, self._model), wanted, caller=caller)
+        return messages.answer(request, outputs, self._model)
+
+
+def _parsed(kind: type[Message], data: bytes) -> Message:
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise BadInference("The message cannot be read.") from error

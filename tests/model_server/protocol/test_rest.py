@@ -1,0 +1,295 @@
+import base64
+import json
+
+import numpy as np
+import pytest
+
+from catfish_server.protocol import tensors
+
+INFER = "/v2/models/catfish/infer"
+
+
+def images(*encoded, **more):
+    data = [base64.b64encode(one).decode() for one in encoded]
+    tensor = {"name": "images", "datatype": "BYTES", "shape": [len(data)], "data": data}
+    return {"inputs": [tensor], **more}
+
+
+def plain(pixels, **more):
+    tensor = {
+        "name": "pixels",
+        "datatype": "FP32",
+        "shape": list(pixels.shape),
+        "data": pixels.ravel().tolist(),
+    }
+    return {"inputs": [tensor], **more}
+
+
+def binary(document, *raw):
+    """The body of a request with tensors as bytes, and its header."""
+    for tensor, data in zip(document["inputs"], raw, strict=True):
+        tensor.pop("data")
+        tensor["parameters"] = {"binary_data_size": len(data)}
+    head = json.dumps(document).encode()
+    return b"".join([head, *raw]), {"Inference-Header-Content-Length": str(len(head))}
+
+
+def named(response):
+    return {output["name"]: output for output in response.get_json()["outputs"]}
+
+
+def error(response, status):
+    assert response.status_code == status, response.text
+    assert response.content_type == "application/json"
+    (name,) = response.get_json()
+    assert name == "error"
+    assert response.headers["X-Request-Id"]
+    return response.get_json()["error"]
+
+
+def test_the_server_and_the_model_describe_themselves(client_of):
+    client = client_of(return_probabilities=True)
+    told = client.get("/v2").get_json()
+    assert (told["name"], told["extensions"]) == ("catfish", ["binary_tensor_data", "classification"])
+    model = {
+        "name": "catfish",
+        "versions": ["catfish-0123456789"],
+        "platform": "pytorch_state_dict",
+        "inputs": [
+            {"name": "images", "datatype": "BYTES", "shape": [-1]},
+            {"name": "pixels", "datatype": "FP32", "shape": [-1, 3, 32, 32]},
+        ],
+        "outputs": [
+            {"name": "label", "datatype": "BYTES", "shape": [-1]},
+            {"name": "probability", "datatype": "FP32", "shape": [-1]},
+            {"name": "probabilities", "datatype": "FP32", "shape": [-1, 2]},
+            {"name": "logits", "datatype": "FP32", "shape": [-1, 2]},
+        ],
+    }
+    assert client.get("/v2/models/catfish").get_json() == model
+    assert client.get("/v2/models/catfish/versions/catfish-0123456789").get_json() == model
+
+
+def test_a_model_that_keeps_its_probabilities_does_not_list_them(client_of):
+    outputs = client_of().get("/v2/models/catfish").get_json()["outputs"]
+    assert [output["name"] for output in outputs] == ["label", "probability"]
+
+
+@pytest.mark.parametrize("path", ["/v2/health/live", "/v2/health/ready", "/v2/models/catfish/ready"])
+def test_health_is_a_status(client_of, path):
+    assert client_of().get(path).status_code == 200
+
+
+def test_images_in_base64_get_the_classes_that_predict_gives(client_of, jpeg):
+    client = client_of(return_probabilities=True)
+    single = client.post("/predict?probabilities=true", data=jpeg, content_type="image/jpeg").get_json()
+    response = client.post(INFER, json=images(jpeg, jpeg, id="n1"))
+    assert response.get_json()["id"] == "n1"
+    assert response.get_json()["model_name"] == "catfish"
+    assert response.get_json()["model_version"] == response.headers["X-Catfish-Revision"]
+    found = named(response)
+    assert found["label"] == {
+        "name": "label",
+        "datatype": "BYTES",
+        "shape": [2],
+        "data": [single["prediction"]] * 2,
+    }
+    assert found["probability"]["data"] == pytest.approx([single["probability"]] * 2, abs=1e-5)
+    assert found["probabilities"]["shape"] == [2, 2]
+    assert found["probabilities"]["data"] == pytest.approx([*single["probabilities"].values()] * 2, abs=1e-5)
+    assert "logits" not in found
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_preprocessed_pixels_get_the_outputs_of_the_model(client_of, classifier, pixels, nested):
+    body = plain(pixels)
+    if nested:
+        body["inputs"][0]["data"] = pixels.tolist()
+    found = named(client_of(return_probabilities=True).post(INFER, json=body))
+    logits = classifier.infer(pixels.copy())
+    assert np.array(found["logits"]["data"]).reshape(2, 2) == pytest.approx(logits, abs=1e-5)
+    wanted = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    assert np.array(found["probabilities"]["data"]).reshape(2, 2) == pytest.approx(wanted, abs=1e-5)
+    assert found["label"]["data"] == [("cat", "fish")[index] for index in wanted.argmax(axis=1)]
+
+
+def test_pixels_below_the_threshold_are_unknown(client_of, pixels):
+    assert (
+        named(client_of(unknown_threshold=1.0).post(INFER, json=plain(pixels)))["label"]["data"]
+        == ["unknown"] * 2
+    )
+
+
+def test_tensors_come_and_go_as_bytes(client_of, pixels):
+    client = client_of(return_probabilities=True)
+    expected = named(client.post(INFER, json=plain(pixels)))
+    wanted = [{"name": name} for name in ("probabilities", "label")]
+    wanted[1]["parameters"] = {"binary_data": False}
+    document = plain(pixels, outputs=wanted, parameters={"binary_data_output": True})
+    body, headers = binary(document, pixels.tobytes())
+    response = client.post(INFER, data=body, headers=headers)
+    assert response.content_type == "application/octet-stream"
+    split = int(response.headers["Inference-Header-Content-Length"])
+    first, second = json.loads(response.data[:split])["outputs"]
+    assert second == expected["label"]
+    assert first["parameters"] == {"binary_data_size": 16}
+    assert np.frombuffer(response.data[split:], "<f4") == pytest.approx(expected["probabilities"]["data"])
+
+
+def test_images_come_and_labels_go_as_bytes(client_of, jpeg):
+    client = client_of()
+    (label,) = named(client.post(INFER, json=images(jpeg)))["label"]["data"]
+    document = images(jpeg, outputs=[{"name": "label", "parameters": {"binary_data": True}}])
+    document["inputs"][0]["shape"] = [1, 1]
+    raw = tensors.Tensor(name="images", data=[jpeg], shape=(1,)).raw()
+    body, headers = binary(document, raw)
+    response = client.post(INFER, data=body, headers=headers)
+    split = int(response.headers["Inference-Header-Content-Length"])
+    assert response.data[split:] == len(label).to_bytes(4, "little") + label.encode()
+
+
+def test_the_best_classes_are_told_by_name(client_of, pixels):
+    wanted = [{"name": "logits", "parameters": {"classification": 9}}]
+    client = client_of(return_probabilities=True)
+    logits = np.array(named(client.post(INFER, json=plain(pixels)))["logits"]["data"]).reshape(2, 2)
+    output = named(client.post(INFER, json=plain(pixels, outputs=wanted)))["logits"]
+    assert (output["datatype"], output["shape"]) == ("BYTES", [2, 2])
+    best = int(logits[0].argmax())
+    assert output["data"][0] == f"{logits[0, best]:f}:{best}:{('cat', 'fish')[best]}"
+
+
+def replaced(**fields):
+    def change(document):
+        document["inputs"][0].update(fields)
+        return document
+
+    return change
+
+
+BAD = {
+    "no input": (lambda _: {"inputs": []}, 400, "inputs: "),
+    "no inputs": (lambda _: {}, 400, "inputs: "),
+    "two inputs": (lambda body: {"inputs": body["inputs"] * 2}, 400, "inputs: "),
+    "inputs no list": (lambda _: {"inputs": {}}, 400, "inputs: "),
+    "another name": (replaced(name="x"), 400, "inputs[0].name: "),
+    "a name that is none": (replaced(name=[]), 400, "inputs[0].name: "),
+    "another datatype": (replaced(datatype="FP64"), 400, "inputs[0].datatype: "),
+    "another shape": (replaced(shape=[2, 32, 32, 3]), 400, "inputs[0].shape: "),
+    "a shape of words": (replaced(shape=["2"]), 400, "inputs[0].shape: "),
+    "a shape of truths": (replaced(shape=[True, 3, 32, 32]), 400, "inputs[0].shape: "),
+    "more than the limit": (replaced(shape=[33, 3, 32, 32]), 400, "inputs[0].shape: A call takes 1 to 32 "),
+    "none": (replaced(shape=[0, 3, 32, 32], data=[]), 400, "inputs[0].shape: "),
+    "too few elements": (replaced(data=[1.0]), 400, "inputs[0].data: The shape has 6144 elements"),
+    "words for numbers": (replaced(data=["1"] * 6144), 400, "inputs[0].data: "),
+    "ragged rows": (replaced(data=[[1], [1, 2]]), 400, "inputs[0].data: "),
+    "infinity": (replaced(data=[1e39] * 6144), 400, "inputs[0].data: "),
+    "values beyond the model": (replaced(data=[3.4e38] * 6144), 400, "inputs[0].data: "),
+    "no data": (lambda body: (body["inputs"][0].pop("data"), body)[1], 400, "inputs[0].data: "),
+    "data that are not there": (
+        lambda body: (body["inputs"][0].pop("data"), replaced(parameters={"binary_data_size": 4})(body))[1],
+        400,
+        "inputs[0].parameters.binary_data_size: ",
+    ),
+    "a size below nothing": (
+        replaced(parameters={"binary_data_size": -1}),
+        400,
+        "inputs[0].parameters.binary_data_size: ",
+    ),
+    "data twice": (replaced(parameters={"binary_data_size": 0}), 400, "inputs[0].data: "),
+    "an output unknown": (lambda body: body | {"outputs": [{"name": "x"}]}, 400, "outputs[0].name: "),
+    "an output twice": (lambda body: body | {"outputs": [{"name": "label"}] * 2}, 400, "outputs: "),
+    "an output that is kept": (lambda body: body | {"outputs": [{"name": "logits"}]}, 403, "probabilities: "),
+    "classes of a label": (
+        lambda body: body | {"outputs": [{"name": "label", "parameters": {"classification": 1}}]},
+        400,
+        "outputs[0].parameters.classification: ",
+    ),
+    "an id that is none": (lambda body: body | {"id": 1}, 400, "id: "),
+    "parameters that are none": (lambda body: body | {"parameters": []}, 400, "parameters: "),
+    "a flag that is none": (
+        lambda body: body | {"parameters": {"binary_data_output": 1}},
+        400,
+        "parameters.binary_data_output: ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "status", "beginning"), BAD.values(), ids=BAD)
+def test_what_is_wrong_is_named(client_of, pixels, change, status, beginning):
+    response = client_of().post(INFER, json=change(plain(pixels)))
+    assert error(response, status).startswith(beginning)
+
+
+@pytest.mark.parametrize("value", ["", "-1", "+5", "1_0", "\u0665", "9" * 30, "999999", "5.0"])
+def test_a_length_of_the_header_that_cannot_be_is_named(client_of, pixels, value):
+    body = json.dumps(plain(pixels)).encode()
+    response = client_of().post(INFER, data=body, headers={"Inference-Header-Content-Length": value})
+    assert error(response, 400).startswith("Inference-Header-Content-Length: ")
+
+
+@pytest.mark.parametrize(
+    ("raw", "beginning"),
+    [
+        (b"", "inputs[0]: The data end after 0 of 1 elements."),
+        (b"\x05\0\0\0abc", "inputs[0]: Element 0 is longer than the data."),
+        (b"\x01\0\0\0ab", "inputs[0]: There are 1 bytes behind the last element."),
+        (b"\xff\xff\xff\xff", "inputs[0]: Element 0 is longer"),
+        (b"\x03\0\0\0abc", "The bytes are none of "),
+    ],
+)
+def test_bytes_that_are_not_the_tensor_are_refused(client_of, raw, beginning):
+    body, headers = binary(images(b""), raw)
+    response = client_of().post(INFER, data=body, headers=headers)
+    assert beginning in error(response, response.status_code)
+    assert response.status_code in {400, 415}
+
+
+def test_bytes_behind_the_last_tensor_are_refused(client_of, pixels):
+    body, headers = binary(plain(pixels), pixels.tobytes())
+    assert error(client_of().post(INFER, data=body + b"x", headers=headers), 400).startswith("inputs: ")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v2/models/dog", 404),
+        ("GET", "/v2/models/dog/ready", 404),
+        ("GET", "/v2/models/catfish/versions/2", 404),
+        ("POST", "/v2/models/dog/infer", 404),
+        ("GET", "/v2/nothing", 404),
+        ("GET", INFER, 405),
+        ("POST", "/v2", 405),
+        ("POST", INFER, 400),
+    ],
+)
+def test_every_error_below_v2_is_one_of_the_protocol(client_of, method, path, status):
+    assert error(client_of().open(path, method=method), status)
+
+
+def test_errors_elsewhere_stay_problems(client_of, problem):
+    problem(client_of().get("/v3"), 404)
+
+
+def test_a_compressed_body_is_refused(client_of):
+    response = client_of().post(INFER, data=b"x", headers={"Content-Encoding": "gzip"})
+    assert error(response, 415).startswith("Content-Encoding: ")
+
+
+def test_a_body_beyond_the_limit_is_refused(client_of):
+    assert error(client_of(max_body_bytes=100).post(INFER, data=b"x" * 101), 413)
+
+
+def test_more_brackets_than_any_tensor_has_are_refused(client_of):
+    assert "brackets" in error(client_of().post(INFER, data=b"[" * 100_000), 400)
+
+
+def test_calls_are_counted_by_their_path_and_never_by_a_name_that_strangers_invent(client_of, pixels):
+    client = client_of()
+    client.post(INFER, json=plain(pixels))
+    for path in ("/v2", "/v2/models/a", "/v2/models/b", "/v2/models/a/versions/1/ready", "/v2/x/y"):
+        client.get(path)
+    text = client.metrics.text().decode()
+    assert 'catfish_requests_total{code="200",path="/v2/models/{model}/infer"} 1.0' in text
+    assert 'catfish_requests_total{code="404",path="/v2/models/{model}"} 2.0' in text
+    assert 'catfish_requests_total{code="404",path="/v2/models/{model}/ready"} 1.0' in text
+    assert 'catfish_requests_total{code="404",path="other"} 1.0' in text
