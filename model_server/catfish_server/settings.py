@@ -5,12 +5,13 @@
 """
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from catfish_server import cpus, readers
 from catfish_server.errors import InvalidSpec
+from catfish_server.variables import PREDICTION_LOG, Variable
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -48,6 +49,15 @@ class Settings:
         max_body_bytes: of a request. `CATFISH_MAX_BODY_BYTES`.
         max_pixels: of an image, as its header says. `CATFISH_MAX_PIXELS`.
         request_timeout_seconds: that the longest request may take. `CATFISH_REQUEST_TIMEOUT_SECONDS`.
+        prediction_log_sink: where records go: `none`, `stdout`, `file`, `s3`, `gs`, `az` or `kafka`.
+            `CATFISH_PREDICTION_LOG_SINK`.
+        prediction_log_url: of the sink; None for those that need none. `CATFISH_PREDICTION_LOG_URL`.
+        prediction_log_endpoint: of another store than the cloud's own. `CATFISH_PREDICTION_LOG_ENDPOINT`.
+        prediction_log_sample_rate: share of predictions that are logged. `CATFISH_PREDICTION_LOG_SAMPLE_RATE`.
+        prediction_log_include_tensors: whether records hold them. `CATFISH_PREDICTION_LOG_INCLUDE_TENSORS`.
+        prediction_log_file_bytes: before another file is begun. `CATFISH_PREDICTION_LOG_FILE_BYTES`.
+        prediction_log_files: that are kept. `CATFISH_PREDICTION_LOG_FILES`.
+        user_header: whose value tells who asks; None: nobody is told apart. `CATFISH_USER_HEADER`.
         cache_dir: where downloads are kept; must be writable. `CATFISH_CACHE_DIR`.
         log_level: of Python's logging. `CATFISH_LOG_LEVEL`.
     """
@@ -77,6 +87,14 @@ class Settings:
     max_body_bytes: int = 10 * 1024 * 1024
     max_pixels: int = 25_000_000
     request_timeout_seconds: float = 30.0
+    prediction_log_sink: str = "none"
+    prediction_log_url: str | None = None
+    prediction_log_endpoint: str | None = None
+    prediction_log_sample_rate: float = 1.0
+    prediction_log_include_tensors: bool = False
+    prediction_log_file_bytes: int = 64 * 1024 * 1024
+    prediction_log_files: int = 10
+    user_header: str | None = None
     cache_dir: Path = Path("/tmp")  # noqa: S108 (weights/cache.py makes a private directory in it)
     log_level: str = "INFO"
 
@@ -97,38 +115,6 @@ class Settings:
                     f"{variable.field or variable.name}: is required ({variable.name} is not set)"
                 )
         return cls(**values)  # type: ignore[arg-type]  # each reader returns the type of its attribute
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variable:
-    """One environment variable.
-
-    Attributes:
-        name: of the variable.
-        attribute: of `Settings` that it sets.
-        parse: from the text to the value; a ValueError says what is expected.
-        field: of the `CatfishModel` that the operator takes it from, None for what only an image sets.
-        flag: of the command line, None without one.
-        required: whether a server can start without it.
-        echoed: whether a message may repeat a bad value; not where people paste credentials.
-    """
-
-    name: str
-    attribute: str
-    parse: Callable[[str], object]
-    field: str | None = None
-    flag: str | None = None
-    required: bool = False
-    echoed: bool = True
-
-    def read(self, text: str) -> object:
-        """The value of the text, or InvalidSpec with a sentence that names where it came from."""
-        try:
-            return self.parse(text)
-        except ValueError as error:
-            origin = f"{self.field}: " if self.field else ""
-            shown = f" is {text[:60]!r}" if self.echoed else ""
-            raise InvalidSpec(f"{origin}{error} ({self.name}{shown})") from None
 
 
 VARIABLES: tuple[Variable, ...] = (
@@ -269,6 +255,7 @@ VARIABLES: tuple[Variable, ...] = (
         attribute="request_timeout_seconds",
         parse=readers.number(0.1, 3600),
     ),
+    *PREDICTION_LOG,
     Variable(name="CATFISH_CACHE_DIR", attribute="cache_dir", parse=Path, flag="--cache-dir"),
     Variable(name="CATFISH_LOG_LEVEL", attribute="log_level", parse=readers.log_level, flag="--log-level"),
 )

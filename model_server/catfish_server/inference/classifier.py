@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Protocol
 
@@ -38,15 +38,22 @@ class Prediction:
         label: the most probable class, or `unknown` below the threshold.
         probability: of the most probable class, 0..1.
         probabilities: of every class, in the order of the outputs; they add up to 1.
+        input: what the model was given for the image, (3, image_size, image_size).
+        output: its logits, (classes,).
     """
 
     label: str
     probability: float
     probabilities: Mapping[str, float]
+    input: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    output: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
 
 
 class Classifies(Protocol):
     """The part of a `Classifier` that makes an answer."""
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...  # noqa: D102
 
     @property
     def shorter_side(self) -> int: ...  # noqa: D102
@@ -56,6 +63,8 @@ class Classifies(Protocol):
     def predict_all(self, images: Sequence[Image.Image]) -> list[Prediction]: ...  # noqa: D102
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]: ...  # noqa: D102
+
+    def prediction(self, image: NDArray[np.float32], logits: NDArray[np.float32]) -> Prediction: ...  # noqa: D102
 
 
 def classify(classifier: Classifies, data: bytes, *, max_pixels: int) -> Prediction:
@@ -155,6 +164,18 @@ class Classifier:
         ]
         return np.concatenate([row.float().numpy() for row in rows])
 
+    def prediction(self, image: NDArray[np.float32], logits: NDArray[np.float32]) -> Prediction:
+        """What the logits for one preprocessed image mean.
+
+        Args:
+            image: what the model was given, (3, image_size, image_size).
+            logits: what it answered, (classes,).
+
+        Raises:
+            NonFiniteOutput: they are not finite.
+        """
+        return replace(self._prediction(torch.from_numpy(logits)), input=image, output=logits)
+
     def close(self) -> None:
         """Ends the inference threads."""
         self.engine.close()
@@ -181,7 +202,8 @@ class Classifier:
     def _predict(self, image: Image.Image, *, timeout_seconds: float) -> Prediction:
         batch = preprocess(image, image_size=self._image_size, mean=self._mean, std=self._std)
         logits = self.engine.infer(batch, timeout_seconds=timeout_seconds)
-        return self._prediction(logits[0])
+        made = self._prediction(logits[0])
+        return replace(made, input=np.asarray(batch[0]), output=np.asarray(logits[0]))
 
     def _prediction(self, logits: torch.Tensor) -> Prediction:
         values = torch.softmax(logits.float(), dim=0).tolist()

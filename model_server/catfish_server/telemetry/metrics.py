@@ -14,7 +14,7 @@ from catfish_server.lifecycle import Lifecycle, Stage
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _AWAITED_STATUSES = (200, 500, 503)
-_KNOWN_PATHS = frozenset({"/", "/predict"})
+_KNOWN_PATHS = frozenset({"/", "/predict", "/feedback"})
 
 
 class Metrics:

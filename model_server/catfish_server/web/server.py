@@ -23,6 +23,7 @@ from catfish_server.web.listener import Listener
 
 if TYPE_CHECKING:
     from catfish_server.inference.classifier import Classifier
+    from catfish_server.predictions.log import PredictionLog
 
 logger = logging.getLogger(__name__)
 
@@ -84,13 +85,19 @@ class Server:
         if self._api is not None:
             self._api.wake()
 
-    def run(self, classifier: "Classifier") -> None:
+    @property
+    def metrics(self) -> Metrics:
+        """What the server counts."""
+        return self._metrics
+
+    def run(self, classifier: "Classifier", *, log: "PredictionLog | None" = None) -> None:
         """Opens the API's port, is ready, and returns when everything that was asked has been answered.
 
         Args:
             classifier: warmed up; closed when this returns.
+            log: told of every prediction; delivers what it holds before this returns. None: none is kept.
         """
-        api = self._api = self._listen(classifier)
+        api = self._api = self._listen(classifier, log)
         self._lifecycle.watch(classifier.engine.busy_seconds)
         try:
             with _signals(self.stop):
@@ -99,17 +106,19 @@ class Server:
                 self._loop(api)
         finally:
             api.close()
+            if log is not None:
+                log.close()
             classifier.close()
             if self._admin is not None:
                 self._admin.stop()
 
-    def _listen(self, classifier: "Classifier") -> Listener:
+    def _listen(self, classifier: "Classifier", log: "PredictionLog | None") -> Listener:
         from catfish_server.web.app import create_app  # noqa: PLC0415 (imports torch and Flask: seconds)
 
         self._metrics.know_classes(classifier.labels)
         self._metrics.watch_queue(classifier.engine.queued)
         return Listener(
-            create_app(self._settings, classifier, self._metrics),
+            create_app(self._settings, classifier, self._metrics, log=log),
             host=self._settings.host,
             port=self._settings.port,
             threads=THREADS,
