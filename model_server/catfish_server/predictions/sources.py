@@ -122,9 +122,11 @@ def _of_topic(where: Destination, env: Mapping[str, str]) -> Iterator[Found]:
                 message = consumer.poll(_KAFKA_SECONDS)
                 if message is None or message.error():
                     raise Unreadable(f"kafka topic {where.topic}: partition {number} does not answer")
-                first = message.offset() + 1
-                value = message.value()
-                yield Found(place=f"{where.topic}[{number}]@{first - 1}", data=value or b"")
+                offset = message.offset()
+                if offset is None or offset >= end:  # the last places can be marks of transactions
+                    break
+                first = offset + 1
+                yield Found(place=f"{where.topic}[{number}]@{offset}", data=message.value() or b"")
     except KafkaException as error:
         raise Unreadable(f"kafka topic {where.topic}: {error.args[0].name()}") from error
     finally:
