@@ -1,5 +1,6 @@
 """The object stores that the log is written to and exported from, with the credentials that their own tools take."""
 
+import json
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -65,15 +66,15 @@ def _amazon(bucket: str, endpoint: str | None, env: Mapping[str, str]) -> Object
 
 
 def _google(bucket: str, endpoint: str | None, env: Mapping[str, str]) -> ObjectStore:
-    config: dict[str, Any] = {}
+    """With the key of a service account; without one, Google's metadata service is asked, or no one (endpoint)."""
+    config: dict[str, Any] = {"base_url": endpoint} if endpoint else {}
     if contents := env.get("GOOGLE_SERVICE_ACCOUNT_KEY"):
         config["service_account_key"] = contents
     elif path := env.get("GOOGLE_APPLICATION_CREDENTIALS"):
         config["service_account"] = path
-    else:
-        config["skip_signature"] = True
-    if endpoint:
-        config["base_url"] = endpoint
+    elif endpoint:
+        nobody = {"client_email": "", "private_key": "", "private_key_id": ""}
+        config["service_account_key"] = json.dumps(nobody | {"gcs_base_url": endpoint, "disable_oauth": True})
     return GCSStore(bucket, config=config, client_options=CLIENT, retry_config=RETRIES)  # type: ignore[arg-type]  # a dict of its keys
 
 

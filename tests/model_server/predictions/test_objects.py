@@ -16,6 +16,7 @@ from catfish_server.predictions.sinks.sink import Unavailable
 from localcluster.store import REGION, Store
 from tests.model_server.weights import emulators
 
+from . import xml_api
 from .conftest import batch, record, until
 
 pytestmark = pytest.mark.integration
@@ -37,7 +38,8 @@ def s3(tmp_path_factory):
 def gs(tmp_path_factory):
     with emulators.google(tmp_path_factory.mktemp("google")) as started:
         started.put("logs", "other", b"x")
-        yield "gs://logs", started.url, {}, started
+        with xml_api.in_front_of(started.url) as url:
+            yield "gs://logs", url, {}, started
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ def test_a_line_that_was_written_in_part_goes_on_where_it_stopped(pipe):
     reading, writing = pipe
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
     os.set_blocking(writing, False)
-    sink, one = Stdout(writing), batch("a" * 3000, "b" * 3000, "c" * 3000)
+    sink, one = Stdout(writing), batch("a" * 30_000, "b" * 30_000, "c" * 30_000)
     read = b""
     tries = 0
     while True:
