@@ -68,7 +68,7 @@ test-integration: prerequisites $(VENV)/.installed ## The operator against a rea
 
 .PHONY: log-outage
 log-outage: prerequisites $(VENV)/.installed ## The prediction log under load while its broker is down for a minute
-	CATFISH_TEST_OUTAGE_SECONDS=60 $(BIN)/pytest tests/model_server/predictions/test_whole.py -k harms_nobody $(PYTEST_ARGS)
+	CATFISH_TEST_OUTAGE_SECONDS=60 $(BIN)/pytest tests/model_server/predictions/test_whole.py -rP -k harms_nobody $(PYTEST_ARGS)
 
 .PHONY: test-e2e
 test-e2e: prerequisites $(VENV)/.installed ## Both images on the whole local cluster (root, Linux)

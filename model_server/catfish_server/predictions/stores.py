@@ -1,7 +1,7 @@
 """The object stores that the log is written to and exported from, with the credentials that their own tools take."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +9,7 @@ from obstore.store import AzureStore, GCSStore, S3Store
 
 from catfish_server.errors import InvalidSpec
 from catfish_server.predictions.destination import Destination
-from catfish_server.weights.signing import AWS_CREDENTIAL_SOURCES, AWS_KEY_OPTIONS
+from catfish_server.weights.signing import AWS_CREDENTIAL_SOURCES
 
 SECRET_PREFIX = "CATFISH_LOG_SECRET_"  # noqa: S105 (a prefix of variables)
 """The keys of the Secret that spec.logging.predictions.credentialsSecretRef names arrive under this prefix, so that
@@ -56,18 +56,34 @@ def store(destination: Destination, *, endpoint: str | None, env: Mapping[str, s
 
 
 def _amazon(bucket: str, endpoint: str | None, env: Mapping[str, str]) -> ObjectStore:
-    config: dict[str, Any] = {option: env[name] for option, name in AWS_KEY_OPTIONS.items() if env.get(name)}
-    config["region"] = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1"
-    if not any(env.get(name) for name in AWS_CREDENTIAL_SOURCES):
-        config["skip_signature"] = True
+    config: Any = {
+        "region": env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1",
+        "skip_signature": not any(env.get(name) for name in AWS_CREDENTIAL_SOURCES),
+    }
     if endpoint:
         config["endpoint"] = endpoint
-    return S3Store(bucket, config=config, client_options=CLIENT, retry_config=RETRIES)  # type: ignore[arg-type]  # a dict of its keys
+    keys: Any = None
+    if env.get("AWS_ACCESS_KEY_ID"):
+        # By a provider: beside keys in `config` the client would take a session token from the process's environment,
+        # where the weights' own may be.
+        keys = _provider(
+            access_key_id=env["AWS_ACCESS_KEY_ID"],
+            secret_access_key=env.get("AWS_SECRET_ACCESS_KEY", ""),
+            token=env.get("AWS_SESSION_TOKEN") or None,
+        )
+    return S3Store(
+        bucket, config=config, client_options=CLIENT, retry_config=RETRIES, credential_provider=keys
+    )
+
+
+def _provider(**keys: str | None) -> Callable[[], dict[str, object]]:
+    """Keys that do not expire, as the client asks for them."""
+    return lambda: {**keys, "expires_at": None}
 
 
 def _google(bucket: str, endpoint: str | None, env: Mapping[str, str]) -> ObjectStore:
     """With the key of a service account; without one, Google's metadata service is asked, or no one (endpoint)."""
-    config: dict[str, Any] = {"base_url": endpoint} if endpoint else {}
+    config: Any = {"base_url": endpoint} if endpoint else {}
     if contents := env.get("GOOGLE_SERVICE_ACCOUNT_KEY"):
         config["service_account_key"] = contents
     elif path := env.get("GOOGLE_APPLICATION_CREDENTIALS"):
@@ -75,7 +91,7 @@ def _google(bucket: str, endpoint: str | None, env: Mapping[str, str]) -> Object
     elif endpoint:
         nobody = {"client_email": "", "private_key": "", "private_key_id": ""}
         config["service_account_key"] = json.dumps(nobody | {"gcs_base_url": endpoint, "disable_oauth": True})
-    return GCSStore(bucket, config=config, client_options=CLIENT, retry_config=RETRIES)  # type: ignore[arg-type]  # a dict of its keys
+    return GCSStore(bucket, config=config, client_options=CLIENT, retry_config=RETRIES)
 
 
 def _azure(container: str, endpoint: str | None, env: Mapping[str, str]) -> ObjectStore:
@@ -85,13 +101,16 @@ def _azure(container: str, endpoint: str | None, env: Mapping[str, str]) -> Obje
             "spec.logging.predictions.url: az:// needs the name of its storage account: AZURE_STORAGE_ACCOUNT in "
             "spec.logging.predictions.credentialsSecretRef"
         )
-    config: dict[str, Any] = {"account_name": account}
-    if key := env.get("AZURE_STORAGE_KEY") or env.get("AZURE_STORAGE_ACCOUNT_KEY"):
-        config["account_key"] = key
-    elif token := env.get("AZURE_STORAGE_SAS_TOKEN", "").lstrip("?"):
-        config["sas_key"] = token
-    else:
-        config["skip_signature"] = True
+    config: Any = {"account_name": account}
     if endpoint:
         config["endpoint"] = endpoint
-    return AzureStore(container, config=config, client_options=CLIENT, retry_config=RETRIES)  # type: ignore[arg-type]  # a dict of its keys
+    keys: Any = None
+    if key := env.get("AZURE_STORAGE_KEY") or env.get("AZURE_STORAGE_ACCOUNT_KEY"):
+        keys = _provider(access_key=key)
+    elif token := env.get("AZURE_STORAGE_SAS_TOKEN", "").lstrip("?"):
+        keys = _provider(sas_token=token)
+    else:
+        config["skip_signature"] = True
+    return AzureStore(
+        container, config=config, client_options=CLIENT, retry_config=RETRIES, credential_provider=keys
+    )

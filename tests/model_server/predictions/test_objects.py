@@ -125,13 +125,27 @@ def test_a_store_that_is_down_for_a_while_gets_everything_afterwards(s3, logged)
     ("url", "wrong"),
     [
         ("s3://logs", {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "hunter2"}),
+        ("s3://logs", {"AWS_ACCESS_KEY_ID": ""}),
         ("s3://nothing", {}),
     ],
+    ids=["wrong-keys", "no-keys", "no-bucket"],
 )
 def test_a_store_that_says_no_is_told_of_without_what_it_said(s3, url, wrong):
     sink = Objects(opened(url, s3[1], s3[2] | wrong), prefix="a")
     with pytest.raises(Unavailable, match=r"^the store did not take an object: \w+$"):
         sink.write(batch("1"))
+
+
+def test_what_the_process_has_for_the_weights_is_not_mixed_into_the_keys_of_the_log(place, monkeypatch):
+    for name in (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AZURE_STORAGE_ACCOUNT_KEY",
+    ):
+        monkeypatch.setenv(name, "d2VpZ2h0cw==")
+    monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", "sv=2023-11-03&sig=weights")
+    assert Objects(opened(*place), prefix="apart").write(batch("1")) == 0
 
 
 def test_azure_needs_the_name_of_its_account():

@@ -217,6 +217,11 @@ def test_a_sink_that_is_down_under_load_harms_nobody_and_only_what_is_counted_is
     assert {name for kind, name in arrived if kind == "feedback"} == feedback.keys()
     assert {name for kind, name in arrived if kind == "prediction"} <= answers.keys()
     before, during = (median_seconds(clients, *bounds) for bounds in ((0.0, down), (down, back)))
+    figures = (
+        f"{len(answers)} answers, down {back - down:.0f} s: {delivered:.0f} records delivered, {lost} lost; "
+        f"median of a request: {before * 1000:.0f} ms before, {during * 1000:.0f} ms during the outage"
+    )
+    print(figures)  # noqa: T201 (for `make log-outage`)
     assert during < before * 2, f"a request took {before:.3f} s before and {during:.3f} s during the outage"
 
 
