@@ -67,6 +67,10 @@ test-unit: prerequisites $(VENV)/.installed ## The inner loop: no cluster, secon
 test-integration: prerequisites $(VENV)/.installed ## The operator against a real etcd and kube-apiserver
 	$(BIN)/pytest -m integration $(PYTEST_ARGS)
 
+.PHONY: log-outage
+log-outage: prerequisites $(VENV)/.installed ## The prediction log under load while its broker is down for a minute
+	CATFISH_TEST_OUTAGE_SECONDS=60 $(BIN)/pytest tests/model_server/predictions/test_whole.py -rP -k harms_nobody $(PYTEST_ARGS)
+
 .PHONY: test-e2e
 test-e2e: prerequisites $(VENV)/.installed ## Both images on the whole local cluster (root, Linux)
 	$(BIN)/pytest -m e2e $(PYTEST_ARGS)

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -80,6 +80,25 @@ def install(report: Callable[[str], None] = say) -> None:
         raise LocalClusterError(
             f"apt-get installed {' '.join(left)}, but the programs are not where they belong"
         )
+
+
+def require(packages: Mapping[str, str]) -> None:
+    """Installs what single tests need besides, where it is missing.
+
+    Args:
+        packages: Debian's by the program that each brings.
+
+    Raises:
+        LocalClusterError: something is missing and cannot be installed from here.
+    """
+    wanted = [package for program, package in packages.items() if not _found(program)]
+    if not wanted:
+        return
+    if not shutil.which("apt-get") or os.geteuid() != 0:
+        raise LocalClusterError(f"these packages are missing: {' '.join(wanted)} (`apt-get install` them)")
+    with _one_at_a_time(), _nothing_started():
+        _apt("update", "--quiet=2")
+        _apt("install", "--quiet=2", "--yes", "--no-install-recommends", *wanted)
 
 
 def _found(program: str) -> bool:

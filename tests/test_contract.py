@@ -12,6 +12,7 @@ from catfish_operator.model import CatfishModel
 from catfish_operator.resources import deployment
 from catfish_server import errors, settings
 from catfish_server.lifecycle import Stage
+from catfish_server.predictions import destination, stores
 from catfish_server.weights import location
 
 CONTRACT = (Path(__file__).parent.parent / "docs" / "contract.md").read_text()
@@ -48,6 +49,17 @@ FULL = {
                 {"key": "$(HOME).jpg", "class": "fïsh $(HOME) $"},
             ],
             "minAccuracy": 0.75,
+        },
+        "logging": {
+            "predictions": {
+                "sink": "s3",
+                "url": "s3://logs/$(HOME)",
+                "endpoint": "http://other-store:9000",
+                "credentialsSecretRef": {"name": "log"},
+                "sampleRate": 0.25,
+                "includeTensors": True,
+                "userHeader": "X-User",
+            }
         },
         "drainSeconds": 7,
         "replicas": 2,
@@ -105,6 +117,13 @@ def test_what_the_spec_says_arrives_in_the_server_unchanged():
     samples = [(sample["key"], sample["class"]) for sample in spec["verification"]["samples"]]
     assert list(read.verification_samples) == samples
     assert read.verification_min_accuracy == spec["verification"]["minAccuracy"]
+    log = spec["logging"]["predictions"]
+    assert read.prediction_log_sink == log["sink"]
+    assert read.prediction_log_url == log["url"]
+    assert read.prediction_log_endpoint == log["endpoint"]
+    assert read.prediction_log_sample_rate == log["sampleRate"]
+    assert read.prediction_log_include_tensors is True
+    assert read.user_header == log["userHeader"]
     assert read.drain_seconds == spec["drainSeconds"]
     assert read.revision == "catfish-0123456789"
 
@@ -127,6 +146,8 @@ def test_a_minimal_spec_leaves_the_servers_own_defaults_and_they_are_those_of_th
         "image_urls_enabled",
         "verification_samples",
         "verification_min_accuracy",
+        "prediction_log_sink",
+        "user_header",
     ):
         assert getattr(read, name) == getattr(plain, name), name
     assert read.drain_seconds == plain.drain_seconds
@@ -162,6 +183,24 @@ def test_a_claim_is_mounted_where_the_server_looks_for_it():
     assert mounts[volume["name"]]["readOnly"]
     read = location.parse(settings.Settings.from_env(rendered(body)).location)
     assert read.path == Path(mounts[volume["name"]]["mountPath"]) / "a/b.pt"
+
+
+def test_the_secret_of_the_log_arrives_under_the_prefix_that_the_server_takes_off():
+    container = deployment.template(CatfishModel.from_body(FULL), revision="r")["spec"]["containers"][0]
+    assert container["envFrom"] == [
+        {"secretRef": {"name": "s3"}},
+        {"prefix": stores.SECRET_PREFIX, "secretRef": {"name": "log"}},
+    ]
+    assert f"prefix\n`{stores.SECRET_PREFIX}`" in CONTRACT
+
+
+def test_a_log_that_is_only_switched_on_goes_where_the_server_takes_it():
+    body = copy.deepcopy(FULL)
+    body["spec"]["logging"] = {"predictions": {}}
+    read = settings.Settings.from_env(rendered(body))
+    where = destination.parse(read.prediction_log_sink, read.prediction_log_url)
+    assert where == destination.Destination(sink="stdout")
+    assert (read.prediction_log_sample_rate, read.prediction_log_include_tensors) == (1.0, False)
 
 
 def test_the_stages_are_those_of_the_contract():

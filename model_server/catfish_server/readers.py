@@ -81,6 +81,24 @@ def name(text: str) -> str:
     return text
 
 
+def choice(*words: str) -> Callable[[str], str]:
+    """A reader of one of a few words."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return text
+
+    return parse
+
+
+def header_name(text: str) -> str:
+    """The name of an HTTP header."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}", text):
+        raise ValueError("must be the name of a header: letters, digits and '-'")
+    return text
+
+
 def hosts(text: str) -> tuple[str, ...]:
     """Host names with commas between them, lowercase, without a trailing dot."""
     return tuple(host.strip().lower().rstrip(".") for host in text.split(",") if host.strip())

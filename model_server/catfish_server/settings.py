@@ -5,12 +5,13 @@
 """
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from catfish_server import cpus, readers
 from catfish_server.errors import InvalidSpec
+from catfish_server.variables import PREDICTION_LOG, Variable
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -54,6 +55,15 @@ class Settings:
         queue_length: images that may wait for an inference thread. `CATFISH_QUEUE_LENGTH`.
         max_wait_seconds: predicted wait beyond which a request is refused at once. `CATFISH_MAX_WAIT_SECONDS`.
         max_batch: images in one pass of the model; 1 switches batches off. `CATFISH_MAX_BATCH`.
+        prediction_log_sink: where records go: `none`, `stdout`, `file`, `s3`, `gs`, `az` or `kafka`.
+            `CATFISH_PREDICTION_LOG_SINK`.
+        prediction_log_url: of the sink; None for those that need none. `CATFISH_PREDICTION_LOG_URL`.
+        prediction_log_endpoint: of another store than the cloud's own. `CATFISH_PREDICTION_LOG_ENDPOINT`.
+        prediction_log_sample_rate: share of predictions that are logged. `CATFISH_PREDICTION_LOG_SAMPLE_RATE`.
+        prediction_log_include_tensors: whether records hold them. `CATFISH_PREDICTION_LOG_INCLUDE_TENSORS`.
+        prediction_log_file_bytes: before another file is begun. `CATFISH_PREDICTION_LOG_FILE_BYTES`.
+        prediction_log_files: that are kept. `CATFISH_PREDICTION_LOG_FILES`.
+        user_header: whose value tells who asks; None: nobody is told apart. `CATFISH_USER_HEADER`.
         cache_dir: where downloads are kept; must be writable. `CATFISH_CACHE_DIR`.
         log_level: of Python's logging. `CATFISH_LOG_LEVEL`.
     """
@@ -89,6 +99,14 @@ class Settings:
     queue_length: int = 256
     max_wait_seconds: float = 2.0
     max_batch: int = 32
+    prediction_log_sink: str = "none"
+    prediction_log_url: str | None = None
+    prediction_log_endpoint: str | None = None
+    prediction_log_sample_rate: float = 1.0
+    prediction_log_include_tensors: bool = False
+    prediction_log_file_bytes: int = 64 * 1024 * 1024
+    prediction_log_files: int = 10
+    user_header: str | None = None
     cache_dir: Path = Path("/tmp")  # noqa: S108 (weights/cache.py makes a private directory in it)
     log_level: str = "INFO"
 
@@ -110,40 +128,6 @@ class Settings:
                 )
         return cls(**values)  # type: ignore[arg-type]  # each reader returns the type of its attribute
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variable:
-    """One environment variable.
-
-    Attributes:
-        name: of the variable.
-        attribute: of `Settings` that it sets.
-        parse: from the text to the value; a ValueError says what is expected.
-        field: of the `CatfishModel` that the operator takes it from, None for what only an image sets.
-        flag: of the command line, None without one.
-        required: whether a server can start without it.
-        echoed: whether a message may repeat a bad value; not where people paste credentials.
-    """
-
-    name: str
-    attribute: str
-    parse: Callable[[str], object]
-    field: str | None = None
-    flag: str | None = None
-    required: bool = False
-    echoed: bool = True
-
-    def read(self, text: str) -> object:
-        """The value of the text, or InvalidSpec with a sentence that names where it came from."""
-        try:
-            return self.parse(text)
-        except ValueError as error:
-            origin = f"{self.field}: " if self.field else ""
-            shown = f" is {text[:60]!r}" if self.echoed else ""
-            raise InvalidSpec(f"{origin}{error} ({self.name}{shown})") from None
-
-
-_PORT = readers.integer(0, 65535)
 
 VARIABLES: tuple[Variable, ...] = (
     Variable(name="CATFISH_HOST", attribute="host", parse=str, flag="--host"),
@@ -290,6 +274,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(name="CATFISH_QUEUE_LENGTH", attribute="queue_length", parse=readers.integer(1, 100_000)),
     Variable(name="CATFISH_MAX_WAIT_SECONDS", attribute="max_wait_seconds", parse=readers.number(0, 3600)),
     Variable(name="CATFISH_MAX_BATCH", attribute="max_batch", parse=readers.integer(1, 1024)),
+    *PREDICTION_LOG,
     Variable(name="CATFISH_CACHE_DIR", attribute="cache_dir", parse=Path, flag="--cache-dir"),
     Variable(name="CATFISH_LOG_LEVEL", attribute="log_level", parse=readers.log_level, flag="--log-level"),
 )

@@ -55,11 +55,18 @@ def serve(settings: Settings, env: Mapping[str, str]) -> None:
     pickle = settings.architecture not in formats.PROGRAMS and not settings.location.endswith(".safetensors")
     sandbox = Sandbox(likely=pickle)
     try:
+        from catfish_server.predictions.opening import open_log  # noqa: PLC0415 (as below)
         from catfish_server.web.server import Server  # noqa: PLC0415 (after the fork: it may start threads)
 
         lifecycle = Lifecycle()
         server = Server(settings, lifecycle)
         server.start_admin()
+        log = open_log(  # before the weights: a log that cannot be is told of at once
+            settings,
+            env,
+            registry=server.metrics.registry,
+            weights_sha256=lambda: weights.sha256 if (weights := lifecycle.snapshot().weights) else None,
+        )
 
         # What it imports takes its time (torch: seconds), and the probes are answered meanwhile.
         from catfish_server.inference import build  # noqa: PLC0415
@@ -67,7 +74,7 @@ def serve(settings: Settings, env: Mapping[str, str]) -> None:
         classifier = build.classifier(settings, env, lifecycle=lifecycle, sandbox=sandbox)
     finally:
         sandbox.close()
-    server.run(classifier)
+    server.run(classifier, log=log)
 
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -6,7 +6,7 @@ The refusal names the field in any case. tests/test_crd_cases.py sees to it that
 import copy
 from typing import Any, NamedTuple
 
-from tests.integration import crd_cases_pods
+from tests.integration import crd_cases_log, crd_cases_pods
 from tests.integration.crd_cases_pods import names
 
 SMALLEST = {
@@ -277,6 +277,15 @@ ROLLOUT = [
 
 CASES = [
     Case(*case)
-    for table in (WEIGHTS, MODEL, PREDICTION, VERIFICATION, SCALING, ROLLOUT, crd_cases_pods.TABLE)
+    for table in (
+        WEIGHTS,
+        MODEL,
+        PREDICTION,
+        VERIFICATION,
+        SCALING,
+        ROLLOUT,
+        crd_cases_pods.TABLE,
+        crd_cases_log.TABLE,
+    )
     for case in table
 ]

@@ -54,6 +54,7 @@ def test_the_smallest_model_has_the_documented_defaults():
         replicas=None,
         service=Exposure(type="LoadBalancer", port=80),
         verification=None,
+        prediction_log=None,
         autoscaling=None,
         drain_seconds=5,
         rollout=Rollout(
@@ -269,6 +270,8 @@ def test_a_model_from_before_there_was_a_canary_is_not_held_where_old_pods_may_g
         ),
         ({"autoscaling": {"minReplicas": 1}}, "spec.autoscaling.maxReplicas"),
         ({"autoscaling": {"maxReplicas": 2}, "replicas": 2}, "spec.replicas"),
+        ({"logging": {"predictions": {"sink": "syslog"}}}, "spec.logging.predictions.sink"),
+        ({"logging": {"predictions": {"sampleRate": "1"}}}, "spec.logging.predictions.sampleRate"),
         ({"env": ["A=b"]}, "spec.env"),
         ({"podLabels": {"a": 1}}, "spec.podLabels"),
         ({"affinity": []}, "spec.affinity"),

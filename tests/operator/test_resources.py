@@ -170,6 +170,8 @@ def test_what_does_not_shape_pods_or_is_the_default_names_the_same_revision(spec
         {"tolerations": [{"operator": "Exists"}]},
         {"drainSeconds": 0},
         {"verification": GOLDEN_IMAGES},
+        {"logging": {"predictions": {}}},
+        {"logging": {"predictions": {"sink": "none"}}},
         {"serviceAccountName": "cats"},
         {"env": [{"name": "A", "value": ""}]},
         {"podLabels": {"a": "b"}},
@@ -183,6 +185,23 @@ def test_what_does_not_shape_pods_or_is_the_default_names_the_same_revision(spec
 )
 def test_what_shapes_pods_names_another_revision(spec):
     assert name(**spec) != name()
+
+
+def test_every_change_of_the_log_names_another_revision():
+    kafka = {"sink": "kafka", "url": "kafka://a/t"}
+    logs = [
+        {},
+        {"sampleRate": 0.5},
+        {"includeTensors": True},
+        {"userHeader": "X-User"},
+        kafka,
+        kafka | {"credentialsSecretRef": {"name": "a"}},
+        {"sink": "s3", "url": "s3://a"},
+        {"sink": "s3", "url": "s3://a", "endpoint": "http://s"},
+    ]
+    assert len({name(logging={"predictions": log}) for log in logs}) == len(logs)
+    defaults = {"sink": "stdout", "sampleRate": 1, "includeTensors": False}
+    assert name(logging={"predictions": {}}) == name(logging={"predictions": defaults})
 
 
 def test_the_accuracy_that_is_the_default_anyway_names_the_same_revision():

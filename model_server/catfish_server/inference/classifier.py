@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Protocol
 
@@ -51,11 +51,15 @@ class Prediction:
         label: the most probable class, or `unknown` below the threshold.
         probability: of the most probable class, 0..1.
         probabilities: of every class, in the order of the outputs; they add up to 1.
+        input: what the model was given for the image, (3, image_size, image_size).
+        output: its logits, (classes,).
     """
 
     label: str
     probability: float
     probabilities: Mapping[str, float]
+    input: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    output: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
 
 
 class Classifies(Protocol):
@@ -75,6 +79,8 @@ class Classifies(Protocol):
     def predict_all(self, images: Sequence[Image.Image]) -> list[Prediction]: ...  # noqa: D102
 
     def infer(self, batch: Images) -> Logits: ...  # noqa: D102
+
+    def prediction(self, image: NDArray[np.float32], logits: NDArray[np.float32]) -> Prediction: ...  # noqa: D102
 
 
 def classify(classifier: Classifies, data: bytes, *, max_pixels: int) -> Prediction:
@@ -216,6 +222,18 @@ class Classifier:
         images = [batch[number : number + 1] for number in range(len(batch))]
         return np.concatenate(self.engine.infer(images, timeout_seconds=self._timeout_seconds))
 
+    def prediction(self, image: NDArray[np.float32], logits: NDArray[np.float32]) -> Prediction:
+        """What the logits for one preprocessed image mean.
+
+        Args:
+            image: what the model was given, (3, image_size, image_size).
+            logits: what it answered, (classes,).
+
+        Raises:
+            NonFiniteOutput: they are not finite.
+        """
+        return replace(self._prediction(logits), input=image, output=logits)
+
     def close(self) -> None:
         """Ends the inference threads."""
         self.engine.close()
@@ -244,7 +262,7 @@ class Classifier:
             preprocess(image, image_size=self._image_size, mean=self._mean, std=self._std) for image in images
         ]
         logits = self.engine.infer(batches, timeout_seconds=timeout_seconds)
-        return [self._prediction(row[0]) for row in logits]
+        return [self.prediction(image[0], row[0]) for image, row in zip(batches, logits, strict=True)]
 
     def _prediction(self, logits: Logits) -> Prediction:
         if not np.isfinite(logits).all():

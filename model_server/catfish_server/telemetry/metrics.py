@@ -23,6 +23,7 @@ _KNOWN_PATHS = frozenset(
     {
         "/",
         "/v2",
+        "/feedback",
         "/v2/health/live",
         "/v2/health/ready",
         "/v2/models/{model}",

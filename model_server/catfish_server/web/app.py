@@ -14,17 +14,19 @@ from catfish_server.errors import Overloaded, RequestError
 from catfish_server.images.source import ImageSource
 from catfish_server.inference.classifier import Classifies
 from catfish_server.inference.jobs import watching
+from catfish_server.predictions.log import PredictionLog
 from catfish_server.protocol import rest
 from catfish_server.protocol.model import OpenModel
 from catfish_server.service import Answer, Caller, Encoded, Service
 from catfish_server.settings import Settings
 from catfish_server.telemetry.metrics import Metrics
-from catfish_server.web import problems, requests
+from catfish_server.web import feedback, problems, requests
 from catfish_server.web.channel import CLIENT_GONE, QUEUED_SECONDS
 
 logger = logging.getLogger(__name__)
 
 MAX_QUEUED_SECONDS = 2.0
+MAX_USER_LENGTH = 256
 _MAX_FORM_PARTS = 16
 
 
@@ -40,8 +42,10 @@ class _Predictor:
             self.service.require_probabilities()
         image = self.service.fetch(asked.url) if asked.url is not None else Encoded.of(asked.data or b"")
         with watching(request.environ.get(CLIENT_GONE)):
-            answers = self.service.classify([image], caller=Caller(request_id=g.request_id))
-        return jsonify(_answer(answers[0], with_all=asked.probabilities))
+            answers = self.service.classify([image], caller=_caller(self.service.settings))
+        return jsonify(
+            _answer(answers[0], with_all=asked.probabilities, with_uuid=self.service.log is not None)
+        )
 
 
 def create_app(
@@ -51,6 +55,7 @@ def create_app(
     *,
     source: ImageSource | None = None,
     open_model: OpenModel | None = None,
+    log: PredictionLog | None = None,
 ) -> Flask:
     """The application for one classifier.
 
@@ -60,6 +65,7 @@ def create_app(
         metrics: counts what is answered.
         source: fetches image URLs; None: as the settings say.
         open_model: answers `/v2`, and its service everything; None: one that is always ready.
+        log: told of every prediction and feedback; None: none is kept.
     """
     app = Flask("catfish", static_folder=None)
     app.config.update(
@@ -68,23 +74,40 @@ def create_app(
         MAX_FORM_PARTS=_MAX_FORM_PARTS,
     )
     if open_model is None:
-        open_model = OpenModel(Service(settings, classifier, metrics, source=source), ready=lambda: True)
-    predictor = _Predictor(service=open_model.service)
+        service = Service(settings, classifier, metrics, source=source, log=log)
+        open_model = OpenModel(service, ready=lambda: True)
+    service = open_model.service
+    predictor = _Predictor(service=service)
     app.add_url_rule("/", "index", lambda: jsonify(status="ok"), methods=["GET"])
     app.add_url_rule("/predict", "predict", predictor, methods=["GET", "POST"])
-    app.register_blueprint(rest.blueprint(open_model, caller=lambda: Caller(request_id=g.request_id)))
+    app.add_url_rule(
+        "/feedback",
+        "feedback",
+        lambda: feedback.answer(request, service, caller=_caller(settings)),
+        methods=["POST"],
+    )
+    app.register_blueprint(rest.blueprint(open_model, caller=lambda: _caller(settings)))
     _observe(app, settings, metrics)
     _explain_errors(app, metrics)
     return app
 
 
-def _answer(made: Answer, *, with_all: bool) -> dict[str, object]:
+def _caller(settings: Settings) -> Caller:
+    """Who asks: the request's id, and the user as the header says that the settings name."""
+    user = request.headers.get(settings.user_header, "") if settings.user_header else ""
+    user = "".join(letter for letter in user if letter.isprintable())[:MAX_USER_LENGTH]
+    return Caller(request_id=g.request_id, user=user or None)
+
+
+def _answer(made: Answer, *, with_all: bool, with_uuid: bool) -> dict[str, object]:
     prediction = made.prediction
     answer: dict[str, object] = {
         "image": made.name,
         "prediction": prediction.label,
         "probability": round(prediction.probability, 6),
     }
+    if with_uuid:
+        answer["uuid"] = made.uuid
     if with_all:
         answer["probabilities"] = {name: round(p, 6) for name, p in prediction.probabilities.items()}
     return answer
@@ -146,7 +169,7 @@ def _explain_errors(app: Flask, metrics: Metrics) -> None:
 
 _DETAILS = {
     400: "The request is not understood.",
-    404: "There is nothing here; the API is GET / and GET or POST /predict.",
+    404: "There is nothing here; the API is GET /, GET or POST /predict, and POST /feedback.",
     405: "The method is not allowed here.",
     411: "The request has a body without a length.",
     413: "The body is larger than the limit.",

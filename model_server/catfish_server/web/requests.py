@@ -94,7 +94,7 @@ def _posted(request: Request, *, expect_body: bool) -> tuple[list[str], list[byt
 
 
 def _from_json(text: bytes) -> tuple[list[str], list[bytes], list[str]]:
-    document = _document(text)
+    document = document_of(text)
     if unknown := sorted(document.keys() - _JSON_FIELDS):
         raise BadRequest("The field is not known here.", field=unknown[0][:64])
     for name in ("image", "image_url"):
@@ -108,7 +108,12 @@ def _from_json(text: bytes) -> tuple[list[str], list[bytes], list[str]]:
     return urls, images, [str(wanted).lower()] if "probabilities" in document else []
 
 
-def _document(text: bytes) -> dict[str, object]:
+def document_of(text: bytes) -> dict[str, object]:
+    """The JSON object of a body.
+
+    Raises:
+        BadRequest: it is none.
+    """
     # The parser is recursive. Brackets inside strings count too: none of the fields needs this many of them.
     if text.count(b"{") + text.count(b"[") > MAX_JSON_DEPTH:
         raise BadRequest(f"The JSON has more than {MAX_JSON_DEPTH} brackets.")

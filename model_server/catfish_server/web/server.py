@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from catfish_server.inference.classifier import Classifier
     from catfish_server.protocol.model import OpenModel
     from catfish_server.protocol.remote import Remote
+    from catfish_server.predictions.log import PredictionLog
 
 logger = logging.getLogger(__name__)
 
@@ -92,13 +93,19 @@ class Server:
         if self._api is not None:
             self._api.wake()
 
-    def run(self, classifier: "Classifier") -> None:
+    @property
+    def metrics(self) -> Metrics:
+        """What the server counts."""
+        return self._metrics
+
+    def run(self, classifier: "Classifier", *, log: "PredictionLog | None" = None) -> None:
         """Opens the API's port, is ready, and returns when everything that was asked has been answered.
 
         Args:
             classifier: warmed up; closed when this returns.
+            log: told of every prediction; delivers what it holds before this returns. None: none is kept.
         """
-        model = self._open_model(classifier)
+        model = self._open_model(classifier, log)
         api = self._api = self._listen(classifier, model)
         self._lifecycle.watch(classifier.engine.busy_seconds)
         try:
@@ -113,15 +120,17 @@ class Server:
             if self._remote is not None:
                 self._remote.close()
             api.close()
+            if log is not None:
+                log.close()
             classifier.close()
             if self._admin is not None:
                 self._admin.stop()
 
-    def _open_model(self, classifier: "Classifier") -> "OpenModel":
-        from catfish_server.protocol.model import OpenModel  # noqa: PLC0415 (imports torch: seconds)
+    def _open_model(self, classifier: "Classifier", log: "PredictionLog | None") -> "OpenModel":
+        from catfish_server.protocol.model import OpenModel  # noqa: PLC0415 (imports NumPy)
         from catfish_server.service import Service  # noqa: PLC0415
 
-        service = Service(self._settings, classifier, self._metrics)
+        service = Service(self._settings, classifier, self._metrics, log=log)
         return OpenModel(service, ready=lambda: self._lifecycle.snapshot().ready)
 
     def _listen_remotely(self, model: "OpenModel") -> "Remote | None":

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
+LogSink = Literal["none", "stdout", "file", "s3", "gs", "az", "kafka"]
 ServiceType = Literal["ClusterIP", "NodePort", "LoadBalancer"]
 TrafficPolicy = Literal["Cluster", "Local"]
 
@@ -131,3 +132,24 @@ class Monitoring:
     """Whether Prometheus' operator is told of the pods."""
 
     service_monitor: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictionLog:
+    """Where each prediction is logged to, and what of it.
+
+    Attributes:
+        url: None for the sinks that need none.
+        endpoint: of a store that is not the cloud's own; None for that.
+        credentials_secret: whose keys the server takes for the sink alone.
+        sample_rate: share of the predictions, 0 to 1.
+        user_header: the header of a request that tells who asks; None: nobody is told apart.
+    """
+
+    sink: LogSink = "stdout"
+    url: str | None = None
+    endpoint: str | None = None
+    credentials_secret: str | None = None
+    sample_rate: float = 1.0
+    include_tensors: bool = False
+    user_header: str | None = None

@@ -9,9 +9,11 @@ from catfish_operator.model.parts import (
     Canary,
     Disruption,
     Exposure,
+    LogSink,
     Monitoring,
     Network,
     Prediction,
+    PredictionLog,
     Rollout,
     ServiceType,
     TrafficPolicy,
@@ -150,6 +152,23 @@ def disruption(spec: Reader) -> Disruption:
 def monitoring(spec: Reader) -> Monitoring:
     """`spec.monitoring`."""
     return Monitoring(service_monitor=spec.flag("serviceMonitor", Monitoring().service_monitor))
+
+
+def prediction_log(spec: Reader) -> PredictionLog | None:
+    """`spec.logging.predictions`; None if `spec.logging` is not there."""
+    if not spec.value:
+        return None
+    default, asked = PredictionLog(), spec.part("predictions")
+    reference = asked.part("credentialsSecretRef")
+    return PredictionLog(
+        sink=cast("LogSink", asked.choice("sink", get_args(LogSink)) or default.sink),
+        url=asked.text_or_none("url"),
+        endpoint=asked.text_or_none("endpoint"),
+        credentials_secret=reference.text("name") if reference.value else None,
+        sample_rate=asked.number("sampleRate", default.sample_rate),
+        include_tensors=asked.flag("includeTensors", default.include_tensors),
+        user_header=asked.text_or_none("userHeader"),
+    )
 
 
 def mappings(items: list[Reader]) -> tuple[Json, ...]:

@@ -13,6 +13,7 @@ from catfish_operator.model.parts import (
     Monitoring,
     Network,
     Prediction,
+    PredictionLog,
     PullPolicy,
     Rollout,
     Verification,
@@ -45,6 +46,7 @@ class CatfishModel:
     image_pull_secrets: tuple[str, ...] = ()
     prediction: Prediction = field(default_factory=Prediction)
     verification: Verification | None = None
+    prediction_log: PredictionLog | None = None
     replicas: int | None = None
     autoscaling: Autoscaling | None = None
     service: Exposure = field(default_factory=Exposure)
@@ -95,6 +97,7 @@ class CatfishModel:
             image_pull_secrets=tuple(item.text("name") for item in spec.parts("imagePullSecrets")),
             prediction=read.prediction(spec.part("prediction")),
             verification=read.verification(spec.part("verification")),
+            prediction_log=read.prediction_log(spec.part("logging")),
             replicas=replicas,
             autoscaling=autoscaling,
             service=read.exposure(spec.part("service")),

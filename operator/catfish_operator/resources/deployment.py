@@ -12,6 +12,7 @@ LONGEST_REQUEST_SECONDS = 30
 CLOSING_SECONDS = 5
 VERIFICATION_DIR = "/verification"
 CLAIMS_DIR = "/mnt/pvc"
+LOG_SECRET_PREFIX = "CATFISH_LOG_SECRET_"  # noqa: S105 - a prefix of variables
 SCRATCH_SIZE = "8Gi"
 """The room for weights while they are fetched; a pod that takes more is evicted."""
 
@@ -145,8 +146,8 @@ def _container(model: CatfishModel, *, revision: str) -> Json:
         container["volumeMounts"].append(
             {"name": "weights", "mountPath": f"{CLAIMS_DIR}/{claim}", "readOnly": True}
         )
-    if model.weights.credentials_secret:
-        container["envFrom"] = [{"secretRef": {"name": model.weights.credentials_secret}}]
+    if secrets := _secrets(model):
+        container["envFrom"] = secrets
     if model.resources:
         container["resources"] = model.resources
     return container
@@ -193,6 +194,7 @@ def environment(model: CatfishModel, *, revision: str) -> list[Json]:
         "CATFISH_IMAGE_URLS_ENABLED": _flag(prediction.image_urls_enabled),
         "CATFISH_IMAGE_URLS_ALLOW_HOSTS": ",".join(prediction.image_urls_allow_hosts) or None,
         **_verification(model),
+        **_prediction_log(model),
         "CATFISH_DRAIN_SECONDS": str(model.drain_seconds),
         "CATFISH_REVISION": revision,
     }
@@ -208,6 +210,31 @@ def _verification(model: CatfishModel) -> dict[str, str | None]:
         "CATFISH_VERIFICATION_SAMPLES": json.dumps(wanted.samples, ensure_ascii=False),
         "CATFISH_VERIFICATION_MIN_ACCURACY": str(wanted.min_accuracy),
     }
+
+
+def _prediction_log(model: CatfishModel) -> dict[str, str | None]:
+    wanted = model.prediction_log
+    if wanted is None:
+        return {}
+    return {
+        "CATFISH_PREDICTION_LOG_SINK": wanted.sink,
+        "CATFISH_PREDICTION_LOG_URL": wanted.url,
+        "CATFISH_PREDICTION_LOG_ENDPOINT": wanted.endpoint,
+        "CATFISH_PREDICTION_LOG_SAMPLE_RATE": str(wanted.sample_rate),
+        "CATFISH_PREDICTION_LOG_INCLUDE_TENSORS": _flag(wanted.include_tensors),
+        "CATFISH_USER_HEADER": wanted.user_header,
+    }
+
+
+def _secrets(model: CatfishModel) -> list[Json]:
+    """The Secrets whose keys become variables; the log's have a prefix, and so take none from the weights' own."""
+    secrets: list[Json] = []
+    if model.weights.credentials_secret:
+        secrets.append({"secretRef": {"name": model.weights.credentials_secret}})
+    if model.prediction_log and model.prediction_log.credentials_secret:
+        own = {"secretRef": {"name": model.prediction_log.credentials_secret}}
+        secrets.append({"prefix": LOG_SECRET_PREFIX} | own)
+    return secrets
 
 
 def _literal(value: str) -> str:

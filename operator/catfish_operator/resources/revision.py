@@ -9,7 +9,7 @@ import hashlib
 import json
 from typing import Any
 
-from catfish_operator.model import CatfishModel, Json, Prediction, Verification
+from catfish_operator.model import CatfishModel, Json, Prediction, PredictionLog, Verification
 from catfish_operator.resources import quantity, record
 from catfish_operator.resources.metadata import metadata
 from catfish_operator.resources.record import Record
@@ -43,6 +43,7 @@ def inputs(model: CatfishModel) -> Json:
         },
         "prediction": _prediction(prediction),
         "verification": _verification(model.verification) if model.verification else None,
+        "logging": {"predictions": _prediction_log(model.prediction_log)} if model.prediction_log else None,
         "resources": model.resources,
         "serviceAccountName": model.service_account_name,
         "env": list(model.env),
@@ -80,7 +81,19 @@ def _verification(wanted: Verification) -> Json:
     }
 
 
-def _unless_default(holder: CatfishModel | Prediction | Verification, name: str) -> Any:  # noqa: ANN401 - the field's own type
+def _prediction_log(wanted: PredictionLog) -> Json:
+    return {
+        "sink": wanted.sink,  # the default too: with nothing else in it the log would be taken for none
+        "url": wanted.url,
+        "endpoint": wanted.endpoint,
+        "credentialsSecretRef": {"name": wanted.credentials_secret},
+        "sampleRate": _unless_default(wanted, "sample_rate"),
+        "includeTensors": _unless_default(wanted, "include_tensors"),
+        "userHeader": wanted.user_header,
+    }
+
+
+def _unless_default(holder: CatfishModel | Prediction | PredictionLog | Verification, name: str) -> Any:  # noqa: ANN401 - the field's own type
     value = getattr(holder, name)
     default = next(field.default for field in dataclasses.fields(holder) if field.name == name)
     return None if value == default else value

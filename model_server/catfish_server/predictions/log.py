@@ -1,0 +1,156 @@
+"""The prediction log: takes records without ever waiting, and brings them to the sink on a thread of its own.
+
+What a sink that is down costs is bounded: records wait until there are too many or too large, and those that find no
+room are counted and dropped. Requests are answered all the same.
+"""
+
+import hashlib
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from catfish_server.predictions.buffer import Buffer
+from catfish_server.predictions.record import Origin, Record, encode
+from catfish_server.predictions.sinks.sink import Batch, Line, Sink, Unavailable
+from catfish_server.telemetry.prediction_log import LogMetrics
+
+logger = logging.getLogger(__name__)
+
+MAX_RECORDS = 10_000
+MAX_BYTES = 32 << 20
+"""Of the records that wait or are being delivered; a day of outage is not bridged, a restart of the sink is."""
+
+FIRST_BACKOFF_SECONDS = 0.2
+MAX_BACKOFF_SECONDS = 5.0
+
+FLUSH_SECONDS = 4.0
+"""For what is left after the last answer; the pod's grace period has 5 s for it, and the process must end too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """How long to wait before the next try: doubling, and with jitter, so that pods do not come all at once.
+
+    Attributes:
+        first_seconds: after one failure, at most.
+        max_seconds: after many.
+        random: a number from 0 to 1.
+    """
+
+    first_seconds: float = FIRST_BACKOFF_SECONDS
+    max_seconds: float = MAX_BACKOFF_SECONDS
+    random: Callable[[], float] = random.random
+
+    def seconds(self, failures: int) -> float:
+        """Before the try that follows this many failures in a row."""
+        longest = min(self.max_seconds, self.first_seconds * 2.0 ** min(failures - 1, 30))
+        return longest * (0.5 + self.random() / 2)
+
+
+class PredictionLog:
+    """Hands records to one sink; safe to use from every thread.
+
+    Args:
+        sink: used and closed by this alone.
+        metrics: told what becomes of records.
+        origin: what all records have in common; asked when they are written.
+        sample_rate: share of predictions that are logged, 0..1, each with all its feedback.
+        include_tensors: whether records have what went into the model and what came out.
+        max_records: that wait.
+        max_bytes: of them, about.
+        backoff: between tries.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        metrics: LogMetrics,
+        *,
+        origin: Callable[[], Origin],
+        sample_rate: float = 1.0,
+        include_tensors: bool = False,
+        max_records: int = MAX_RECORDS,
+        max_bytes: int = MAX_BYTES,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self.include_tensors = include_tensors
+        self._sink, self._metrics, self._origin = sink, metrics, origin
+        self._sample_rate = sample_rate
+        self._backoff = backoff or Backoff()
+        self._buffer = Buffer(max_records=max_records, max_bytes=max_bytes, limits=sink.limits)
+        self._batches = 0
+        metrics.watch(self._buffer.held)
+        self._thread = threading.Thread(target=self._deliver_all, name="prediction-log", daemon=True)
+        self._thread.start()
+
+    def sampled(self, uuid: str) -> bool:
+        """Whether a prediction is logged; every server and every feedback on it comes to the same answer."""
+        number = int.from_bytes(hashlib.blake2b(uuid.encode(), digest_size=8).digest())
+        return number < self._sample_rate * 2.0**64
+
+    def send_to_log(self, record: Record) -> bool:
+        """Takes a record, in constant time; False where there is no room for it, which is counted."""
+        reason = self._buffer.put(record)
+        if reason is not None:
+            self._metrics.dropped(reason)
+        return reason is None
+
+    def close(self, seconds: float = FLUSH_SECONDS) -> None:
+        """Delivers what is left for this long at most; counts the rest as dropped."""
+        self._buffer.close()
+        self._thread.join(timeout=seconds)
+        if left := self._buffer.abandon():
+            self._metrics.dropped("shutdown", left)
+            logger.warning("%d records of the prediction log are lost: the sink did not take them.", left)
+        if not self._thread.is_alive():  # else it is in the sink, and the process is about to end
+            self._sink.close()
+
+    def _deliver_all(self) -> None:
+        while records := self._buffer.take():
+            batch = self._encoded(records)
+            refused = self._deliver(batch)
+            if refused is None or not self._buffer.done(records):
+                return
+            self._metrics.delivered(len(batch.lines) - refused)
+            if lost := refused + len(records) - len(batch.lines):
+                self._metrics.dropped("refused", lost)
+
+    def _encoded(self, records: list[Record]) -> Batch:
+        origin = self._origin()
+        lines = []
+        for record in records:
+            try:
+                data = encode(record, origin)
+            except (ValueError, TypeError) as error:
+                logger.warning("A record of the prediction log cannot be written as JSON: %s.", error)
+                continue
+            lines.append(Line(data=data, kind=record.kind, uuid=record.uuid, time=record.time))
+        batch = Batch(number=self._batches, time=time.time(), lines=tuple(lines))
+        self._batches += 1
+        return batch
+
+    def _deliver(self, batch: Batch) -> int | None:
+        """Writes a batch, however often it takes; how many of its records are refused, None where it was given up."""
+        failures, since = 0, time.monotonic()
+        while True:
+            try:
+                refused = self._sink.write(batch) if batch.lines else 0
+            except Exception as error:  # noqa: BLE001 (whatever it is: serving goes on, and so do the tries)
+                failures += 1
+                self._metrics.failed()
+                if failures == 1:
+                    logger.warning("The prediction log waits: %s.", _text(error))
+                if not self._buffer.pause(self._backoff.seconds(failures)):
+                    return None
+            else:
+                if failures:
+                    seconds = time.monotonic() - since
+                    logger.info("The prediction log goes on after %d failures in %.1f s.", failures, seconds)
+                return refused
+
+
+def _text(error: Exception) -> str:
+    return str(error) if isinstance(error, Unavailable) else type(error).__name__

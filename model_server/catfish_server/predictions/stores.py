@@ -1,0 +1,116 @@
+"""The object stores that the log is written to and exported from, with the credentials that their own tools take."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from obstore.store import AzureStore, GCSStore, S3Store
+
+from catfish_server.errors import InvalidSpec
+from catfish_server.predictions.destination import Destination
+from catfish_server.weights.signing import AWS_CREDENTIAL_SOURCES
+
+SECRET_PREFIX = "CATFISH_LOG_SECRET_"  # noqa: S105 (a prefix of variables)
+"""The keys of the Secret that spec.logging.predictions.credentialsSecretRef names arrive under this prefix, so that
+they take no variable from the weights' own."""
+
+ObjectStore = S3Store | GCSStore | AzureStore
+
+CLIENT: Any = {"timeout": "10s", "connect_timeout": "5s", "allow_http": True}
+RETRIES: Any = {"max_retries": 0, "retry_timeout": timedelta(seconds=10)}
+"""Whoever uses the store tries again by itself."""
+
+
+def credentials(env: Mapping[str, str]) -> Mapping[str, str]:
+    """The variables for the log's sink: those of its own Secret, or else all."""
+    own = {
+        name.removeprefix(SECRET_PREFIX): value
+        for name, value in env.items()
+        if name.startswith(SECRET_PREFIX)
+    }
+    return own or env
+
+
+def store(destination: Destination, *, endpoint: str | None, env: Mapping[str, str]) -> ObjectStore:
+    """The bucket of a destination.
+
+    Args:
+        destination: in an object store.
+        endpoint: of one that is not the cloud's own, None for that.
+        env: with the credentials and the region.
+
+    Raises:
+        InvalidSpec: it cannot be addressed with these settings.
+    """
+    make = {"s3": _amazon, "gs": _google, "az": _azure}[destination.sink]
+    try:
+        return make(destination.bucket, endpoint, env)
+    except InvalidSpec:
+        raise
+    except Exception as error:
+        raise InvalidSpec(
+            "spec.logging.predictions.url: the store cannot be addressed; check the keys in "
+            "spec.logging.predictions.credentialsSecretRef and spec.logging.predictions.endpoint"
+        ) from error
+
+
+def _amazon(bucket: str, endpoint: str | None, env: Mapping[str, str]) -> ObjectStore:
+    config: Any = {
+        "region": env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1",
+        "skip_signature": not any(env.get(name) for name in AWS_CREDENTIAL_SOURCES),
+    }
+    if endpoint:
+        config["endpoint"] = endpoint
+    keys: Any = None
+    if env.get("AWS_ACCESS_KEY_ID"):
+        # By a provider: beside keys in `config` the client would take a session token from the process's environment,
+        # where the weights' own may be.
+        keys = _provider(
+            access_key_id=env["AWS_ACCESS_KEY_ID"],
+            secret_access_key=env.get("AWS_SECRET_ACCESS_KEY", ""),
+            token=env.get("AWS_SESSION_TOKEN") or None,
+        )
+    return S3Store(
+        bucket, config=config, client_options=CLIENT, retry_config=RETRIES, credential_provider=keys
+    )
+
+
+def _provider(**keys: str | None) -> Callable[[], dict[str, object]]:
+    """Keys that do not expire, as the client asks for them."""
+    return lambda: {**keys, "expires_at": None}
+
+
+def _google(bucket: str, endpoint: str | None, env: Mapping[str, str]) -> ObjectStore:
+    """With the key of a service account; without one, Google's metadata service is asked, or no one (endpoint)."""
+    config: Any = {"base_url": endpoint} if endpoint else {}
+    if contents := env.get("GOOGLE_SERVICE_ACCOUNT_KEY"):
+        config["service_account_key"] = contents
+    elif path := env.get("GOOGLE_APPLICATION_CREDENTIALS"):
+        config["service_account"] = path
+    elif endpoint:
+        nobody = {"client_email": "", "private_key": "", "private_key_id": ""}
+        config["service_account_key"] = json.dumps(nobody | {"gcs_base_url": endpoint, "disable_oauth": True})
+    return GCSStore(bucket, config=config, client_options=CLIENT, retry_config=RETRIES)
+
+
+def _azure(container: str, endpoint: str | None, env: Mapping[str, str]) -> ObjectStore:
+    account = env.get("AZURE_STORAGE_ACCOUNT") or env.get("AZURE_STORAGE_ACCOUNT_NAME")
+    if not account:
+        raise InvalidSpec(
+            "spec.logging.predictions.url: az:// needs the name of its storage account: AZURE_STORAGE_ACCOUNT in "
+            "spec.logging.predictions.credentialsSecretRef"
+        )
+    config: Any = {"account_name": account}
+    if endpoint:
+        config["endpoint"] = endpoint
+    keys: Any = None
+    if key := env.get("AZURE_STORAGE_KEY") or env.get("AZURE_STORAGE_ACCOUNT_KEY"):
+        keys = _provider(access_key=key)
+    elif token := env.get("AZURE_STORAGE_SAS_TOKEN", "").lstrip("?"):
+        keys = _provider(sas_token=token)
+    else:
+        config["skip_signature"] = True
+    return AzureStore(
+        container, config=config, client_options=CLIENT, retry_config=RETRIES, credential_provider=keys
+    )

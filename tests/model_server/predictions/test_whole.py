@@ -1,0 +1,276 @@
+"""The whole server with a log: every prediction is one record, and a sink that is down harms nobody.
+
+`make log-outage` takes the broker away for a whole minute under load; by default the tests do it for a few seconds.
+"""
+
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter
+from http.client import HTTPConnection
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.torch import save_file
+from torchvision import models
+
+from tests.model_server.conftest import Program
+
+from . import broker
+from .conftest import dropped_of, until
+from .test_kafka import messages
+
+pytestmark = pytest.mark.process
+
+CLIENTS = 32
+OUTAGE_SECONDS = float(os.environ.get("CATFISH_TEST_OUTAGE_SECONDS", "8"))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "cat.safetensors"
+    save_file(models.mobilenet_v3_small(weights=None, num_classes=2).state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def jpeg():
+    rng = np.random.default_rng(7)
+    buffer = io.BytesIO()
+    Image.fromarray(rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory):
+    with broker.broker(tmp_path_factory.mktemp("kafka")) as started:
+        yield started
+
+
+@pytest.fixture
+def serving(tmp_path, free_ports, weights, monkeypatch):
+    """A function that starts a server with these settings, its standard output in a file."""
+    started = []
+
+    def start(**env):
+        out = (tmp_path / "stdout").open("wb")
+        popen = subprocess.Popen
+        with out, monkeypatch.context() as patch:
+            patch.setattr(
+                subprocess, "Popen", lambda *words, **options: popen(*words, **options | {"stdout": out})
+            )
+            ports = dict(zip(("CATFISH_PORT", "CATFISH_ADMIN_PORT"), free_ports, strict=True))
+            settings = {
+                "CATFISH_MODEL_LOCATION": weights,
+                "CATFISH_ARCHITECTURE": "mobilenet_v3_small",
+                "CATFISH_IMAGE_SIZE": 32,
+                "CATFISH_REVISION": "cat-0123456789",
+            }
+            started.append(Program(tmp_path, ports | settings | env))
+        ready(started[-1])
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.process.kill()
+        running.process.communicate()
+
+
+def ready(running):
+    until(lambda: running.probe("/readyz")[0] == 200, seconds=240)
+
+
+class Client(threading.Thread):
+    """Asks until it is told to stop or has asked often enough; every second answer gets feedback.
+
+    A 503 asks to come again, as it says; feedback that the log has no room for is not repeated.
+    """
+
+    def __init__(self, port, jpeg, *, requests, stop):
+        super().__init__()
+        self.port, self.jpeg, self.requests, self.stop = port, jpeg, requests, stop
+        self.answers, self.feedback, self.failures, self.seconds = {}, {}, [], []
+
+    def run(self):
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
+        with contextlib.closing(connection):
+            while len(self.answers) < self.requests and not self.stop.is_set() and not self.failures:
+                self._ask(connection)
+
+    def _ask(self, connection):
+        began = time.monotonic()
+        answer = self._post(connection, "/predict", self.jpeg, "image/jpeg")
+        if answer is None:
+            self.stop.wait(0.2)
+            return
+        self.seconds.append((began, time.monotonic() - began))
+        self.answers[answer["uuid"]] = answer["prediction"]
+        if len(self.answers) % 2:
+            body = json.dumps({"uuid": answer["uuid"], "label": "fish"}).encode()
+            if self._post(connection, "/feedback", body, "application/json"):
+                self.feedback[answer["uuid"]] = "fish"
+
+    def _post(self, connection, path, body, kind):
+        """The answer, None where the server asks to come again."""
+        try:
+            headers = {"Content-Type": kind, "X-Request-Id": "of-a-test", "X-User": "ann"}
+            connection.request("POST", path, body, headers)
+            response = connection.getresponse()
+            text = response.read()
+        except OSError as error:
+            self.failures.append(repr(error))
+            return None
+        if response.status not in {200, 202, 503}:
+            self.failures.append(text.decode())
+        return json.loads(text) if response.status in {200, 202} else None
+
+
+def load(running, jpeg, *, clients, requests=10**9, stop=None):
+    made = [
+        Client(running.port, jpeg, requests=requests, stop=stop or threading.Event()) for _ in range(clients)
+    ]
+    for client in made:
+        client.start()
+    return made
+
+
+def gathered(clients):
+    """All answers and all feedback that was taken, once the clients are done."""
+    answers, feedback = {}, {}
+    for client in clients:
+        client.join(timeout=240)
+        assert not client.is_alive()
+        assert client.failures == []
+        answers |= client.answers
+        feedback |= client.feedback
+    return answers, feedback
+
+
+@pytest.mark.parametrize("sink", ["stdout", "file", pytest.param("kafka", marks=pytest.mark.integration)])
+def test_every_prediction_is_one_record_and_joins_with_its_feedback(sink, serving, jpeg, tmp_path, request):
+    url, topic = None, f"counts-{sink}"
+    if sink == "file":
+        url = f"file://{tmp_path}/log.jsonl"
+    if sink == "kafka":
+        kafka = request.getfixturevalue("kafka")
+        kafka.create(topic)
+        url = f"kafka://{kafka.address}/{topic}"
+    settings = {"CATFISH_PREDICTION_LOG_SINK": sink, "CATFISH_USER_HEADER": "X-User"}
+    running = serving(**settings, **({"CATFISH_PREDICTION_LOG_URL": url} if url else {}))
+    answers, feedback = gathered(load(running, jpeg, clients=CLIENTS, requests=20))
+    running.process.send_signal(signal.SIGTERM)
+    assert running.process.wait(timeout=30) == 0
+    if sink == "kafka":
+        lines = [message.value() for message in messages(kafka, topic)]
+    else:
+        lines = (tmp_path / ("stdout" if sink == "stdout" else "log.jsonl")).read_bytes().splitlines()
+    records = [json.loads(line) for line in lines]
+    assert len(answers) == CLIENTS * 20
+    assert len(feedback) == CLIENTS * 10
+    predicted = [record for record in records if record["kind"] == "prediction"]
+    assert Counter(record["uuid"] for record in predicted) == Counter(list(answers))
+    assert {record["uuid"]: record["prediction"] for record in predicted} == answers
+    assert {record["uuid"]: record["label"] for record in records if record["kind"] == "feedback"} == feedback
+    assert len(records) == len(answers) + len(feedback)
+    assert {record["revision"] for record in records} == {"cat-0123456789"}
+    assert {record["model"] for record in records} == {"cat"}
+    assert {record["user"] for record in records} == {"ann"}
+    assert {len(record["weights_sha256"]) for record in records} == {64}
+
+
+@pytest.mark.integration
+def test_a_sink_that_is_down_under_load_harms_nobody_and_only_what_is_counted_is_lost(kafka, serving, jpeg):
+    kafka.create("outage")
+    running = serving(
+        CATFISH_PREDICTION_LOG_SINK="kafka",
+        CATFISH_PREDICTION_LOG_URL=f"kafka://{kafka.address}/outage",
+        CATFISH_PREDICTION_LOG_INCLUDE_TENSORS="true",  # so that the queue is full within seconds
+        CATFISH_IMAGE_SIZE=192,
+    )
+    stop = threading.Event()
+    clients = load(running, jpeg, clients=8, stop=stop)
+    until(lambda: sum(len(client.answers) for client in clients) > 100, seconds=120)
+    kafka.stop()
+    down = time.monotonic()
+    threading.Event().wait(OUTAGE_SECONDS)
+    until(lambda: dropped_of(running.probe("/metrics")[1].decode()), seconds=120)
+    back = time.monotonic()
+    kafka.start()
+    until(lambda: settled(running), seconds=120)
+    stop.set()
+    answers, feedback = gathered(clients)
+    until(lambda: settled(running), seconds=60)
+    text = running.probe("/metrics")[1].decode()
+    delivered, lost = value(text, "delivered_total"), dropped_of(text)
+    refused = feedback_refused(clients)
+    arrived = Counter((json.loads(m.value())["kind"], m.key().decode()) for m in messages(kafka, "outage"))
+    assert lost.keys() <= {"bytes", "records"}
+    assert sum(lost.values()) > 0
+    assert delivered == len(arrived) == sum(arrived.values())
+    assert delivered + sum(lost.values()) == len(answers) + len(feedback) + refused
+    assert {name for kind, name in arrived if kind == "feedback"} == feedback.keys()
+    assert {name for kind, name in arrived if kind == "prediction"} <= answers.keys()
+    before, during = (median_seconds(clients, *bounds) for bounds in ((0.0, down), (down, back)))
+    figures = (
+        f"{len(answers)} answers, down {back - down:.0f} s: {delivered:.0f} records delivered, {lost} lost; "
+        f"median of a request: {before * 1000:.0f} ms before, {during * 1000:.0f} ms during the outage"
+    )
+    print(figures)  # noqa: T201 (for `make log-outage`)
+    assert during < before * 2, f"a request took {before:.3f} s before and {during:.3f} s during the outage"
+
+
+def settled(running):
+    """Whether nothing waits for the sink."""
+    return value(running.probe("/metrics")[1].decode(), "queued_records") == 0
+
+
+def value(text, name):
+    (line,) = [line for line in text.splitlines() if line.startswith(f"catfish_prediction_log_{name} ")]
+    return float(line.split()[1])
+
+
+def feedback_refused(clients):
+    """Feedback that the log had no room for; each was told so."""
+    return sum((len(client.answers) + 1) // 2 - len(client.feedback) for client in clients)
+
+
+def median_seconds(clients, first, last):
+    found = sorted(took for client in clients for began, took in client.seconds if first <= began < last)
+    return found[len(found) // 2]
+
+
+def test_a_server_whose_output_nobody_reads_answers_and_ends_in_time(program, weights, jpeg):
+    running = program(
+        CATFISH_MODEL_LOCATION=weights,
+        CATFISH_ARCHITECTURE="mobilenet_v3_small",
+        CATFISH_PREDICTION_LOG_SINK="stdout",
+        CATFISH_IMAGE_SIZE=64,
+        CATFISH_PREDICTION_LOG_INCLUDE_TENSORS="true",
+    )
+    ready(running)
+    answers, _ = gathered(load(running, jpeg, clients=4, requests=10))
+    assert len(answers) == 40
+    began = time.monotonic()
+    running.process.send_signal(signal.SIGTERM)
+    assert running.process.wait(timeout=30) == 0
+    assert time.monotonic() - began < 10
+    _, said = running.process.communicate()
+    assert "records of the prediction log are lost" in said
+
+
+def test_a_log_that_cannot_be_ends_the_start_before_the_weights_are_fetched(program):
+    running = program(
+        CATFISH_MODEL_LOCATION="https://models.invalid/cat.pt",
+        CATFISH_PREDICTION_LOG_SINK="s3",
+        CATFISH_PREDICTION_LOG_URL="kafka://me:hunter2@a/t",
+    )
+    code, output, told = running.end()
+    assert (code, told["reason"]) == (18, "InvalidSpec")
+    assert told["message"].startswith("spec.logging.predictions.url: must ")
+    assert "hunter2" not in output
