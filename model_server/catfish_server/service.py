@@ -7,19 +7,23 @@ image, whichever way it came, happens here once: limits, decoding, the model, th
 import hashlib
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import BoundedSemaphore
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from catfish_server.errors import Overloaded, RequestError
 from catfish_server.images.decode import decode
 from catfish_server.images.source import ImageSource
-from catfish_server.inference.classifier import Classifies, Prediction
+from catfish_server.inference.classifier import UNKNOWN, Classifies, Prediction
 from catfish_server.settings import Settings
+from catfish_server.telemetry import passes
 from catfish_server.telemetry.metrics import Metrics
+from catfish_server.telemetry.tracing import OFF, Tracing
 
 MAX_FETCHES = 8
 """Image URLs fetched at the same time: slow hosts of one caller may not take all threads from the others."""
@@ -39,15 +43,17 @@ class Encoded:
     Attributes:
         data: the encoded bytes.
         name: the address that it was fetched from, or `sha256:` and the digest of the bytes.
+        field: the part of the request that it came in, for the error about it; None: the whole of it.
     """
 
     data: bytes
     name: str
+    field: str | None = None
 
     @classmethod
-    def of(cls, data: bytes) -> "Encoded":
+    def of(cls, data: bytes, *, field: str | None = None) -> "Encoded":
         """The image that these bytes are, named by their digest."""
-        return cls(data=data, name=f"sha256:{hashlib.sha256(data).hexdigest()}")
+        return cls(data=data, name=f"sha256:{hashlib.sha256(data).hexdigest()}", field=field)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +92,7 @@ class Service:
         classifier: warmed up.
         metrics: counts what is answered.
         source: fetches image URLs; None: as the settings say.
+        tracing: is told the stages of each call.
     """
 
     def __init__(
@@ -95,26 +102,35 @@ class Service:
         metrics: Metrics,
         *,
         source: ImageSource | None = None,
+        tracing: Tracing = OFF,
     ) -> None:
         self.settings = settings
         self.classifier = classifier
         self.metrics = metrics
+        self.tracing = tracing
         self._source = source or ImageSource(allow_hosts=frozenset(settings.image_urls_allow_hosts))
         self._fetches = BoundedSemaphore(MAX_FETCHES)
 
-    def fetch(self, url: str) -> Encoded:
+    def fetch(self, url: str, *, field: str | None = None) -> Encoded:
         """The image at an address.
+
+        Args:
+            url: as the caller gave it.
+            field: where in the request, for errors and for the image; None: `image_url`.
 
         Raises:
             Forbidden: the model takes no addresses.
             RequestError: the address is refused, unreachable or too slow.
         """
         if not self.settings.image_urls_enabled:
-            raise Forbidden("This model takes no image URLs; send the image itself.", field="image_url")
+            raise Forbidden(
+                "This model takes no image URLs; send the image itself.", field=field or "image_url"
+            )
         if not self._fetches.acquire(blocking=False):
             raise Overloaded("Too many images are being fetched already.", reason="fetches")
         try:
-            return Encoded(data=self._source.fetch(url), name=url)
+            with self._stage("fetch"), _blaming(field):
+                return Encoded(data=self._source.fetch(url), name=url, field=field)
         finally:
             self._fetches.release()
 
@@ -134,18 +150,12 @@ class Service:
             RequestError: one of them cannot be answered, and so none is.
         """
         started = time.monotonic()
-        decoded = [
-            decode(
-                image.data,
-                max_pixels=self.settings.max_pixels,
-                shorter_side=self.classifier.shorter_side,
-            )
-            for image in images
-        ]
-        predictions = self.classifier.predict_all(decoded)
-        seconds = time.monotonic() - started
+        with self._passes():
+            # One at a time: together they would take the memory of the largest image as often as there are any.
+            predictions = self.classifier.predict_all(self._decoded(image) for image in images)
+        self.metrics.timed(time.monotonic() - started)
         for prediction in predictions:
-            self.metrics.predicted(prediction.label, seconds)
+            self.metrics.predicted(prediction.label, unknown=self._is_unknown(prediction))
         return [
             Answer(uuid=str(uuid.uuid4()), name=image.name, prediction=prediction)
             for image, prediction in zip(images, predictions, strict=True)
@@ -164,4 +174,48 @@ class Service:
         Raises:
             RequestError: another shape, or more waits than can be answered in time.
         """
-        return self.classifier.infer(batch)
+        with self._passes():
+            return self.classifier.infer(batch)
+
+    def _decoded(self, image: Encoded) -> Image.Image:
+        with self._stage("decode"), _blaming(image.field):
+            return decode(
+                image.data,
+                max_pixels=self.settings.max_pixels,
+                shorter_side=self.classifier.shorter_side,
+            )
+
+    def _is_unknown(self, prediction: Prediction) -> bool:
+        return self.settings.unknown_threshold is not None and prediction.label == UNKNOWN
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        """Times one stage of a call."""
+        began = time.monotonic()
+        try:
+            with self.tracing.span(name):
+                yield
+        finally:
+            self.metrics.staged(name, time.monotonic() - began)
+
+    @contextmanager
+    def _passes(self) -> Iterator[None]:
+        """Times the waiting for the model and its running, as the engine tells them."""
+        with passes.collected() as made:
+            yield
+        for one in made:
+            self.metrics.staged("queue", one.queued_seconds)
+            self.metrics.staged("infer", one.seconds)
+            self.tracing.passed("queue", began=one.asked_at, seconds=one.queued_seconds)
+            self.tracing.passed("infer", began=one.asked_at + one.queued_seconds, seconds=one.seconds)
+
+
+@contextmanager
+def _blaming(field: str | None) -> Iterator[None]:
+    """Lets an error of what was asked name the part of the request; overload is nobody's fault there."""
+    try:
+        yield
+    except RequestError as error:
+        if field is not None and not isinstance(error, Overloaded):
+            error.field = field
+        raise

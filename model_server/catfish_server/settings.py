@@ -47,9 +47,11 @@ class Settings:
         threads: inference threads; default: the CPU quota of the container. `CATFISH_THREADS`.
         max_body_bytes: of a request. `CATFISH_MAX_BODY_BYTES`.
         max_pixels: of an image, as its header says. `CATFISH_MAX_PIXELS`.
+        max_images: of one call. `CATFISH_MAX_IMAGES`.
         request_timeout_seconds: that the longest request may take. `CATFISH_REQUEST_TIMEOUT_SECONDS`.
         cache_dir: where downloads are kept; must be writable. `CATFISH_CACHE_DIR`.
         log_level: of Python's logging. `CATFISH_LOG_LEVEL`.
+        access_log: whether each request is a line of JSON on standard output. `CATFISH_ACCESS_LOG`.
     """
 
     location: str
@@ -76,9 +78,11 @@ class Settings:
     threads: int = field(default_factory=cpus.available)
     max_body_bytes: int = 10 * 1024 * 1024
     max_pixels: int = 25_000_000
+    max_images: int = 32
     request_timeout_seconds: float = 30.0
     cache_dir: Path = Path("/tmp")  # noqa: S108 (weights/cache.py makes a private directory in it)
     log_level: str = "INFO"
+    access_log: bool = False
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
@@ -264,6 +268,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(name="CATFISH_THREADS", attribute="threads", parse=readers.integer(1, 1024), flag="--threads"),
     Variable(name="CATFISH_MAX_BODY_BYTES", attribute="max_body_bytes", parse=readers.integer(1, 2**31 - 1)),
     Variable(name="CATFISH_MAX_PIXELS", attribute="max_pixels", parse=readers.integer(1, 1_000_000_000)),
+    Variable(name="CATFISH_MAX_IMAGES", attribute="max_images", parse=readers.integer(1, 1024)),
     Variable(
         name="CATFISH_REQUEST_TIMEOUT_SECONDS",
         attribute="request_timeout_seconds",
@@ -271,6 +276,7 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(name="CATFISH_CACHE_DIR", attribute="cache_dir", parse=Path, flag="--cache-dir"),
     Variable(name="CATFISH_LOG_LEVEL", attribute="log_level", parse=readers.log_level, flag="--log-level"),
+    Variable(name="CATFISH_ACCESS_LOG", attribute="access_log", parse=readers.boolean, flag="--access-log"),
 )
 """Every variable that is read, in the order of `--help`."""
 

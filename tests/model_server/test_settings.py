@@ -37,9 +37,11 @@ def test_every_default_is_the_documented_one() -> None:
         "threads": 3,
         "max_body_bytes": 10485760,
         "max_pixels": 25_000_000,
+        "max_images": 32,
         "request_timeout_seconds": 30.0,
         "cache_dir": Path("/tmp"),
         "log_level": "INFO",
+        "access_log": False,
     }
 
 
@@ -135,6 +137,9 @@ def test_every_variable_of_the_contract_is_read() -> None:  # long: one line a v
         ("CATFISH_VERIFICATION_SAMPLES", "[" * 100_000, "spec.verification.samples"),
         ("CATFISH_VERIFICATION_MIN_ACCURACY", "80%", "spec.verification.minAccuracy"),
         ("CATFISH_DRAIN_SECONDS", "-1", "spec.drainSeconds"),
+        ("CATFISH_MAX_IMAGES", "0", "CATFISH_MAX_IMAGES"),
+        ("CATFISH_MAX_IMAGES", "1025", "CATFISH_MAX_IMAGES"),
+        ("CATFISH_ACCESS_LOG", "verbose", "CATFISH_ACCESS_LOG"),
         ("CATFISH_LOG_LEVEL", "loud", "CATFISH_LOG_LEVEL"),
     ],
 )

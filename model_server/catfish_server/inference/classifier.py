@@ -1,7 +1,7 @@
 """A loaded model that turns images into classes."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
@@ -53,7 +53,7 @@ class Classifies(Protocol):
 
     def predict(self, image: Image.Image) -> Prediction: ...  # noqa: D102
 
-    def predict_all(self, images: Sequence[Image.Image]) -> list[Prediction]: ...  # noqa: D102
+    def predict_all(self, images: Iterable[Image.Image]) -> list[Prediction]: ...  # noqa: D102
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]: ...  # noqa: D102
 
@@ -137,7 +137,7 @@ class Classifier:
         """
         return self._predict(image, timeout_seconds=self._timeout_seconds)
 
-    def predict_all(self, images: Sequence[Image.Image]) -> list[Prediction]:
+    def predict_all(self, images: Iterable[Image.Image]) -> list[Prediction]:
         """The classes of several RGB images, in their order; fails as `predict` does."""
         return [self.predict(image) for image in images]
 

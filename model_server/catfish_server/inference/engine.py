@@ -16,6 +16,7 @@ from math import ceil
 import torch
 
 from catfish_server.errors import Overloaded
+from catfish_server.telemetry import passes
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
@@ -34,11 +35,12 @@ _LARGEST_STEP = 4.0  # one stall of the machine must not make the next hundred r
 class _Job:
     """One tensor on its way through the model."""
 
-    __slots__ = ("batch", "deadline", "result")
+    __slots__ = ("asked_at", "batch", "deadline", "ended_at", "result", "taken_at")
 
     def __init__(self, batch: torch.Tensor, deadline: float) -> None:
         self.batch = batch
         self.deadline = deadline
+        self.asked_at = self.taken_at = self.ended_at = time.monotonic()
         self.result: Future[torch.Tensor] = Future()
 
 
@@ -92,12 +94,14 @@ class Engine:
             self._queue.append(job)
             self._changed.notify()
         try:
-            return job.result.result(timeout=timeout_seconds)
+            outputs = job.result.result(timeout=timeout_seconds)
         except FutureTimeoutError as error:
             job.result.cancel()
             raise Overloaded(
                 f"The model did not answer within {timeout_seconds:.0f} s.", reason="deadline"
             ) from error
+        passes.note(job.asked_at, taken_at=job.taken_at, ended_at=job.ended_at)
+        return outputs
 
     @property
     def seconds_each(self) -> float:
@@ -168,8 +172,10 @@ class Engine:
             job.result.cancel()
         if not job.result.set_running_or_notify_cancel():
             return False
+        job.taken_at = time.monotonic()
         try:
             outputs = self._forward(job.batch)
+            job.ended_at = time.monotonic()
         except Exception as error:  # noqa: BLE001 (it belongs to the caller, not to this thread)
             job.result.set_exception(error)
         else:

@@ -6,6 +6,7 @@ Nothing here imports torch or Flask before `run`, so that probes are answered wh
 import logging
 import resource
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +17,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from catfish_server.lifecycle import Lifecycle, Stage
 from catfish_server.settings import Settings
+from catfish_server.telemetry.access import AccessLog, Entry
 from catfish_server.telemetry.metrics import Metrics
+from catfish_server.telemetry.tracing import OFF, Tracing
 from catfish_server.web.admin import Admin
 from catfish_server.web.drain import Drain
 from catfish_server.web.listener import Listener
@@ -44,12 +47,15 @@ class Server:
     Args:
         settings: addresses, limits, the drain.
         lifecycle: told when the server is ready and when it drains.
+        tracing: takes the spans; closed when the server leaves.
     """
 
-    def __init__(self, settings: Settings, lifecycle: Lifecycle) -> None:
+    def __init__(self, settings: Settings, lifecycle: Lifecycle, *, tracing: Tracing = OFF) -> None:
         self._settings = settings
         self._lifecycle = lifecycle
         self._metrics = Metrics(lifecycle, revision=settings.revision or "")
+        self._tracing = tracing
+        self._access_log: AccessLog | None = None
         self._admin: Admin | None = None
         self._api: Listener | None = None
         self._stop_requests: list[float] = []  # seconds of draining, one for each signal
@@ -100,6 +106,9 @@ class Server:
         finally:
             api.close()
             classifier.close()
+            if self._access_log is not None:
+                self._access_log.close()
+            self._tracing.close()
             if self._admin is not None:
                 self._admin.stop()
 
@@ -108,15 +117,26 @@ class Server:
 
         self._metrics.know_classes(classifier.labels)
         self._metrics.watch_queue(classifier.engine.queued)
+        if self._settings.access_log:
+            self._access_log = AccessLog(
+                sys.stdout, revision=self._settings.revision or "", dropped=self._metrics.unlogged
+            )
         return Listener(
-            create_app(self._settings, classifier, self._metrics),
+            create_app(self._settings, classifier, self._metrics, tracing=self._tracing),
             host=self._settings.host,
             port=self._settings.port,
             threads=THREADS,
             connection_limit=_affordable_connections(),
             max_body_bytes=self._settings.max_body_bytes,
             refused=self._refused,
+            exchanged=self._exchanged,
         )
+
+    def _exchanged(self, entry: Entry) -> None:
+        """Counts and logs a request that got its answer."""
+        self._metrics.transferred(bytes_in=entry.bytes_in, bytes_out=entry.bytes_out)
+        if self._access_log is not None:
+            self._access_log.write(entry)
 
     def _refused(self, status: int) -> None:
         """Counts a request that never reached the application."""
