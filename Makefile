@@ -42,7 +42,7 @@ images: ## Build both images with docker or buildah
 
 .PHONY: prerequisites
 prerequisites: ## Install the system's packages that the local cluster and the tests need (apt, as root)
-	@$(LOCALCLUSTER) prerequisites
+	@$(LOCALCLUSTER) prerequisites --tests
 
 ##@ Develop
 

@@ -51,7 +51,7 @@ def policy(page: str) -> str:
         kind: " ".join(_hash(inline) for inline in pattern.findall(page)) for kind, pattern in _INLINE.items()
     }
     return (
-        f"default-src 'none'; script-src {hashes['script']}; style-src {hashes['style']}; img-src blob:; "
+        f"default-src 'none'; script-src {hashes['script']}; style-src {hashes['style']}; img-src blob: data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 
