@@ -58,6 +58,10 @@ format: $(VENV)/.installed ## Format the code and fix what can be fixed by itsel
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+.PHONY: docs
+docs: $(VENV)/.installed ## Write settings, API reference and metrics into the pages about the model server
+	$(BIN)/python -m tools.docs
+
 .PHONY: test-unit
 test-unit: prerequisites $(VENV)/.installed ## The inner loop: no cluster, seconds
 	$(BIN)/pytest -m "not integration and not e2e and not process" $(PYTEST_ARGS)
