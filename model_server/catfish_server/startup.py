@@ -59,7 +59,7 @@ def serve(settings: Settings, env: Mapping[str, str]) -> None:
         from catfish_server.web.server import Server  # noqa: PLC0415 (after the fork: it may start threads)
 
         lifecycle = Lifecycle()
-        traces = tracing.start(env, version=metrics.version(), revision=settings.revision)
+        traces = tracing.start(env, version=metrics.build_version(), revision=settings.revision)
         server = Server(settings, lifecycle, tracing=traces)
         server.start_admin()
 

@@ -5,8 +5,7 @@ One registry of its own for each server: nothing is global, so that two servers 
 """
 
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as version_of
+from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -56,7 +55,7 @@ class Metrics:
             ["version", "revision"],
             registry=self.registry,
         )
-        info.labels(version=version(), revision=revision).set(1)
+        info.labels(version=build_version(), revision=revision).set(1)
         self.registry.register(gauges.Stages(lifecycle))
 
     def _make_requests(self) -> None:
@@ -197,9 +196,9 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-def version() -> str:
+def build_version() -> str:
     """The version of the server."""
     try:
-        return version_of("catfish")
+        return version("catfish")
     except PackageNotFoundError:  # run from a checkout that is not installed
         return "checkout"

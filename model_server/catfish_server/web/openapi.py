@@ -15,7 +15,7 @@ from typing import Any
 from flask import Flask, Response
 
 from catfish_server.settings import Settings
-from catfish_server.telemetry.metrics import version
+from catfish_server.telemetry.metrics import build_version
 
 BASE = "openapi.json"
 PARTS = ("feedback.json", "v2.json")
@@ -44,7 +44,7 @@ def document(rules: Iterable[str], settings: Settings) -> Document:
         settings: whose limits it tells.
     """
     described = _read(BASE)
-    described["info"]["version"] = version()
+    described["info"]["version"] = build_version()
     described["components"]["schemas"]["Several"]["properties"]["images"]["maxItems"] = settings.max_images
     known = {_shape(rule) for rule in rules}
     for part in map(_read, PARTS):
@@ -52,7 +52,8 @@ def document(rules: Iterable[str], settings: Settings) -> Document:
         if paths:
             described["paths"] |= paths
             described["tags"] += part["tags"]
-            described["components"]["schemas"] |= part["components"]["schemas"]
+            for kind, components in part["components"].items():
+                described["components"][kind] |= components
     return described
 
 

@@ -142,7 +142,7 @@ def _from_form(request: Request, *, max_images: int) -> _Posted:
 
 
 def _from_json(text: bytes, *, max_images: int) -> _Posted:
-    document = _document(text, max_images=max_images)
+    document = document_of(text, max_brackets=MAX_JSON_DEPTH + max_images)
     if unknown := sorted(document.keys() - _JSON_FIELDS):
         raise BadRequest("The field is not known here.", field=unknown[0][:64])
     wanted = document.get("probabilities", False)
@@ -202,11 +202,15 @@ def _text(document: dict[str, object], name: str, field: str) -> str | None:
     return value if name in document else None
 
 
-def _document(text: bytes, *, max_images: int) -> dict[str, object]:
+def document_of(text: bytes, *, max_brackets: int = MAX_JSON_DEPTH) -> dict[str, object]:
+    """The JSON object of a body.
+
+    Raises:
+        BadRequest: it is none, or has more brackets than a request of this API needs.
+    """
     # The parser is recursive. Brackets inside strings count too: none of the fields needs this many of them.
-    brackets = MAX_JSON_DEPTH + max_images
-    if text.count(b"{") + text.count(b"[") > brackets:
-        raise BadRequest(f"The JSON has more than {brackets} brackets.")
+    if text.count(b"{") + text.count(b"[") > max_brackets:
+        raise BadRequest(f"The JSON has more than {max_brackets} brackets.")
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
