@@ -8,8 +8,9 @@ never promises what is not there.
 import functools
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
+from types import MappingProxyType
 from typing import Any
 
 from flask import Flask, Response
@@ -21,27 +22,35 @@ BASE = "openapi.json"
 PARTS = ("feedback.json", "v2.json")
 
 Document = dict[str, Any]  # JSON
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 _PARAMETER = re.compile(r"<(?:[^:<>]+:)?[^<>]+>|\{[^{}]+\}")
 
 
-def view(app: Flask, settings: Settings) -> Callable[[], Response]:
-    """The view function; the document is made when it is first asked for, when all routes are there."""
+def view(app: Flask, settings: Settings, *, only: Mapping[str, str] = NOTHING) -> Callable[[], Response]:
+    """The view function; the document is made when it is first asked for, when all routes are there.
+
+    Args:
+        app: whose routes are described.
+        settings: whose limits are told.
+        only: values of parameters in paths that have but one, such as `model_name`.
+    """
 
     @functools.cache
     def text() -> str:
         rules = [rule.rule for rule in app.url_map.iter_rules()]
-        return json.dumps(document(rules, settings), indent=1) + "\n"
+        return json.dumps(document(rules, settings, only=only), indent=1) + "\n"
 
     return lambda: Response(text(), content_type="application/json")
 
 
-def document(rules: Iterable[str], settings: Settings) -> Document:
+def document(rules: Iterable[str], settings: Settings, *, only: Mapping[str, str] = NOTHING) -> Document:
     """The description of an application.
 
     Args:
         rules: paths of its routes, as Flask or OpenAPI write them.
         settings: whose limits it tells.
+        only: values of parameters in paths that have but one.
     """
     described = _read(BASE)
     described["info"]["version"] = build_version()
@@ -54,6 +63,11 @@ def document(rules: Iterable[str], settings: Settings) -> Document:
             described["tags"] += part["tags"]
             for kind, components in part["components"].items():
                 described["components"][kind] |= components
+    for item in described["paths"].values():
+        for operation in item.values():
+            for parameter in operation["parameters"]:
+                if parameter["in"] == "path" and parameter["name"] in only:
+                    parameter["schema"]["enum"] = [only[parameter["name"]]]
     return described
 
 

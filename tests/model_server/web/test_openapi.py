@@ -44,3 +44,10 @@ def test_every_reference_of_the_document_leads_somewhere():
     document = openapi.everything(Settings(location="", threads=1))
     for reference in set(re.findall(r'"\$ref": "(#[^"]*)"', json.dumps(document))):
         assert docs._resolved(document, {"$ref": reference})
+
+
+def test_a_parameter_that_has_one_value_only_is_described_with_it():
+    made = Settings(location="", threads=1)
+    described = openapi.document(["/v2/models/<name>"], made, only={"model_name": "cats"})
+    (parameter,) = described["paths"]["/v2/models/{model_name}"]["get"]["parameters"]
+    assert parameter["schema"]["enum"] == ["cats"]
