@@ -43,7 +43,7 @@ images: ## Build the images with docker or buildah: the server, the server witho
 
 .PHONY: prerequisites
 prerequisites: ## Install the system's packages that the local cluster and the tests need (apt, as root)
-	@$(LOCALCLUSTER) prerequisites
+	@$(LOCALCLUSTER) prerequisites --tests
 
 ##@ Develop
 
@@ -58,6 +58,10 @@ check: $(VENV)/.installed ## Lint, types and layering: ruff, mypy --strict, impo
 format: $(VENV)/.installed ## Format the code and fix what can be fixed by itself
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+.PHONY: docs
+docs: $(VENV)/.installed ## Write settings, API reference and metrics into the pages about the model server
+	$(BIN)/python -m tools.docs
 
 .PHONY: test-unit
 test-unit: prerequisites $(VENV)/.installed ## The inner loop: no cluster, seconds

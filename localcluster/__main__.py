@@ -74,8 +74,8 @@ def _down(options: argparse.Namespace) -> int:
     return failed
 
 
-def _prerequisites(_: argparse.Namespace) -> int:
-    prerequisites.install()
+def _prerequisites(options: argparse.Namespace) -> int:
+    prerequisites.install(tests=options.tests)
     return 0
 
 
@@ -148,7 +148,10 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("addon", choices=("metrics-server",))
     down = verb("down", _down, "remove the cluster; its images stay in the cache")
     down.add_argument("--purge", action="store_true", help="remove the images too")
-    verb("prerequisites", _prerequisites, "install the packages of this system that the cluster needs")
+    needs = verb(
+        "prerequisites", _prerequisites, "install the packages of this system that the cluster needs"
+    )
+    needs.add_argument("--tests", action="store_true", help="and those that only the tests need")
     verb("status", _status, "say what is running; exit 1 if something is not")
     verb("kubeconfig", _kubeconfig, "print the path of the administrator's kubeconfig")
     kubectl = verb("kubectl", _kubectl, "run kubectl against the cluster: kubectl -- get pods")

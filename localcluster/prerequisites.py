@@ -30,6 +30,9 @@ _PACKAGES = {
     "mount": "mount",
     "curl": "curl",
 }
+_FOR_TESTS = {"chromium": "chromium", "chromedriver": "chromium-driver"}
+"""What tests need besides: a browser for the model server's page."""
+
 _SERVICES = ("etcd", "containerd", "nginx")
 POLICY = Path("/usr/sbin/policy-rc.d")  # see invoke-rc.d(8)
 _MARK = "# catfish: python3 -m localcluster prerequisites"
@@ -41,6 +44,11 @@ def missing() -> list[str]:
     if importlib.util.find_spec("ensurepip") is None:  # Debian's python3 comes without
         packages.append("python3-venv")
     return packages
+
+
+def missing_for_tests() -> list[str]:
+    """The packages that only tests need and whose programs are not there."""
+    return [package for program, package in _FOR_TESTS.items() if not _found(program)]
 
 
 def problem() -> str | None:
@@ -55,17 +63,21 @@ def problem() -> str | None:
     return "; ".join(parts) or None
 
 
-def install(report: Callable[[str], None] = say) -> None:
+def install(report: Callable[[str], None] = say, *, tests: bool = False) -> None:
     """Installs what is missing with apt-get, as root. No service of the system is started or enabled by it.
+
+    Args:
+        report: is told what is being installed.
+        tests: also what only the tests need.
 
     Raises:
         LocalClusterError: something is missing and cannot be installed from here.
     """
     if os.geteuid() == 0:
         tidy()
-    packages = missing()
+    packages = missing() + (missing_for_tests() if tests else [])
     if packages and (not shutil.which("apt-get") or os.geteuid() != 0):
-        raise LocalClusterError(problem() or "")
+        raise LocalClusterError(problem() or f"these packages are missing: {' '.join(packages)}")
     if not packages:
         return
     report(f"installing {' '.join(packages)}")
@@ -76,7 +88,7 @@ def install(report: Callable[[str], None] = say) -> None:
     for name in _SERVICES:  # enabled by their packages: they would start with the machine
         if name not in running and _enabled(name):
             subprocess.run(["systemctl", "disable", name], check=False, capture_output=True)
-    if left := missing():
+    if left := missing() + (missing_for_tests() if tests else []):
         raise LocalClusterError(
             f"apt-get installed {' '.join(left)}, but the programs are not where they belong"
         )

@@ -66,6 +66,7 @@ class Settings:
         user_header: whose value tells who asks; None: nobody is told apart. `CATFISH_USER_HEADER`.
         cache_dir: where downloads are kept; must be writable. `CATFISH_CACHE_DIR`.
         log_level: of Python's logging. `CATFISH_LOG_LEVEL`.
+        access_log: whether each request is a line of JSON on standard output. `CATFISH_ACCESS_LOG`.
     """
 
     location: str
@@ -109,6 +110,7 @@ class Settings:
     user_header: str | None = None
     cache_dir: Path = Path("/tmp")  # noqa: S108 (weights/cache.py makes a private directory in it)
     log_level: str = "INFO"
+    access_log: bool = False
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
@@ -128,6 +130,8 @@ class Settings:
                 )
         return cls(**values)  # type: ignore[arg-type]  # each reader returns the type of its attribute
 
+
+_PORT = readers.integer(0, 65535)
 
 VARIABLES: tuple[Variable, ...] = (
     Variable(name="CATFISH_HOST", attribute="host", parse=str, flag="--host"),
@@ -277,6 +281,7 @@ VARIABLES: tuple[Variable, ...] = (
     *PREDICTION_LOG,
     Variable(name="CATFISH_CACHE_DIR", attribute="cache_dir", parse=Path, flag="--cache-dir"),
     Variable(name="CATFISH_LOG_LEVEL", attribute="log_level", parse=readers.log_level, flag="--log-level"),
+    Variable(name="CATFISH_ACCESS_LOG", attribute="access_log", parse=readers.boolean, flag="--access-log"),
 )
 """Every variable that is read, in the order of `--help`."""
 

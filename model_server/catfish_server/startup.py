@@ -14,6 +14,7 @@ from catfish_server import settings as configuration
 from catfish_server.errors import StartupFailure
 from catfish_server.lifecycle import Lifecycle
 from catfish_server.settings import Settings
+from catfish_server.telemetry import metrics, tracing
 from catfish_server.weights import formats
 from catfish_server.weights.sandbox import Sandbox
 
@@ -59,7 +60,8 @@ def serve(settings: Settings, env: Mapping[str, str]) -> None:
         from catfish_server.web.server import Server  # noqa: PLC0415 (after the fork: it may start threads)
 
         lifecycle = Lifecycle()
-        server = Server(settings, lifecycle)
+        traces = tracing.start(env, version=metrics.build_version(), revision=settings.revision)
+        server = Server(settings, lifecycle, tracing=traces)
         server.start_admin()
         log = open_log(  # before the weights: a log that cannot be is told of at once
             settings,

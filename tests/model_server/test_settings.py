@@ -19,7 +19,6 @@ def test_every_default_is_the_documented_one() -> None:
         "port": 5000,
         "grpc_port": 5001,
         "admin_port": 5002,
-        "grpc_port": 5001,
         "model_name": "catfish",
         "sha256": None,
         "weights_endpoint": None,
@@ -55,6 +54,7 @@ def test_every_default_is_the_documented_one() -> None:
         "user_header": None,
         "cache_dir": Path("/tmp"),
         "log_level": "INFO",
+        "access_log": False,
     }
 
 
@@ -170,6 +170,9 @@ def test_every_variable_of_the_contract_is_read() -> None:  # long: one line a v
         ("CATFISH_PREDICTION_LOG_FILES", "0", "CATFISH_PREDICTION_LOG_FILES"),
         ("CATFISH_USER_HEADER", "X User", "spec.logging.predictions.userHeader"),
         ("CATFISH_DRAIN_SECONDS", "-1", "spec.drainSeconds"),
+        ("CATFISH_MAX_IMAGES", "0", "CATFISH_MAX_IMAGES"),
+        ("CATFISH_MAX_IMAGES", "1025", "CATFISH_MAX_IMAGES"),
+        ("CATFISH_ACCESS_LOG", "verbose", "CATFISH_ACCESS_LOG"),
         ("CATFISH_LOG_LEVEL", "loud", "CATFISH_LOG_LEVEL"),
     ],
 )

@@ -165,3 +165,27 @@ def test_a_termination_message_is_an_object_of_at_most_2_kib(text):
     assert json.loads(message)["message"][:5] == text[:5]
     if len(text) > 100:
         assert len(message) > 1500
+
+
+def test_a_request_is_in_the_access_log_and_the_traces_when_the_server_has_left(program, weights):
+    from tests.model_server.web.collector import Collector
+
+    collector = Collector()
+    running = program(
+        CATFISH_MODEL_LOCATION=weights,
+        CATFISH_ACCESS_LOG="true",
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+        OTEL_SERVICE_NAME="cats",
+    )
+    try:
+        running.until("/readyz", 200)
+        assert running.get("/predict")[0] == 400
+        running.process.send_signal(signal.SIGTERM)
+        output, errors_told = running.process.communicate(timeout=SECONDS)
+    finally:
+        collector.close()
+    (line,) = [json.loads(line) for line in output.splitlines()]
+    assert (line["method"], line["path"], line["status"]) == ("GET", "/predict", 400)
+    assert [span.name for span in collector.spans] == ["GET /predict"]
+    assert collector.resource["service.name"] == "cats"
+    assert "Traceback" not in errors_told

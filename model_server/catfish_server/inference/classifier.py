@@ -1,7 +1,7 @@
 """A loaded model that turns images into classes."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Protocol
@@ -58,8 +58,8 @@ class Prediction:
     label: str
     probability: float
     probabilities: Mapping[str, float]
-    input: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
-    output: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    input: Images | None = field(default=None, compare=False, repr=False)
+    output: Logits | None = field(default=None, compare=False, repr=False)
 
 
 class Classifies(Protocol):
@@ -76,11 +76,11 @@ class Classifies(Protocol):
 
     def predict(self, image: Image.Image) -> Prediction: ...  # noqa: D102
 
-    def predict_all(self, images: Sequence[Image.Image]) -> list[Prediction]: ...  # noqa: D102
+    def predict_all(self, images: Iterable[Image.Image]) -> list[Prediction]: ...  # noqa: D102
 
     def infer(self, batch: Images) -> Logits: ...  # noqa: D102
 
-    def prediction(self, image: NDArray[np.float32], logits: NDArray[np.float32]) -> Prediction: ...  # noqa: D102
+    def prediction(self, image: Images, logits: Logits) -> Prediction: ...  # noqa: D102
 
 
 def classify(classifier: Classifies, data: bytes, *, max_pixels: int) -> Prediction:
@@ -195,7 +195,7 @@ class Classifier:
         """
         return self.predict_all([image])[0]
 
-    def predict_all(self, images: Sequence[Image.Image]) -> list[Prediction]:
+    def predict_all(self, images: Iterable[Image.Image]) -> list[Prediction]:
         """The classes of several RGB images, in their order, which wait and are answered together.
 
         Raises:
@@ -222,7 +222,7 @@ class Classifier:
         images = [batch[number : number + 1] for number in range(len(batch))]
         return np.concatenate(self.engine.infer(images, timeout_seconds=self._timeout_seconds))
 
-    def prediction(self, image: NDArray[np.float32], logits: NDArray[np.float32]) -> Prediction:
+    def prediction(self, image: Images, logits: Logits) -> Prediction:
         """What the logits for one preprocessed image mean.
 
         Args:
@@ -257,7 +257,7 @@ class Classifier:
         if failures:
             raise failures[0]
 
-    def _predict(self, images: Sequence[Image.Image], *, timeout_seconds: float) -> list[Prediction]:
+    def _predict(self, images: Iterable[Image.Image], *, timeout_seconds: float) -> list[Prediction]:
         batches = [
             preprocess(image, image_size=self._image_size, mean=self._mean, std=self._std) for image in images
         ]

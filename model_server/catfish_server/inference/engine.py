@@ -20,6 +20,7 @@ from catfish_server.errors import Overloaded, RequestError
 from catfish_server.inference.jobs import Job, await_all, late
 from catfish_server.inference.pace import Pace
 from catfish_server.models.model import Images, Logits, Model
+from catfish_server.telemetry import passes
 
 QUEUE_LENGTH = 256
 """Images that may wait at most, however fast the model is."""
@@ -133,10 +134,13 @@ class Engine:
             self._queue.extend(jobs)
             self._changed.notify(len(jobs))
         try:
-            return await_all(jobs, timeout_seconds=timeout_seconds)
+            rows = await_all(jobs, timeout_seconds=timeout_seconds)
         except BaseException:
             self._drop_cancelled()
             raise
+        for job in jobs:
+            passes.note(job.arrived, taken_at=job.began, ended_at=job.ended)
+        return rows
 
     @property
     def seconds_each(self) -> float:
@@ -261,6 +265,7 @@ class Engine:
             del self._busy[number]
             running.pace.record(len(jobs), seconds)
         for job, row in zip(jobs, rows, strict=True):
+            job.began, job.ended = began, began + seconds
             job.result.set_result(row)
         if self._observed is not None:
             queued = tuple(began - job.arrived for job in jobs)

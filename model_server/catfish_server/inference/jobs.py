@@ -30,15 +30,17 @@ class Job:
         arrived: when it began to wait, on the engine's clock.
         deadline: after which nobody waits for it, on the same clock.
         result: its logits, (1, classes).
+        began: when its pass of the model began; ended: when that had answered. Both 0 before.
     """
 
-    __slots__ = ("arrived", "deadline", "image", "result")
+    __slots__ = ("arrived", "began", "deadline", "ended", "image", "result")
 
     def __init__(self, image: Images, *, arrived: float, deadline: float) -> None:
         self.image = image
         self.arrived = arrived
         self.deadline = deadline
         self.result: Future[Logits] = Future()
+        self.began = self.ended = 0.0
 
     def refuse(self, error: Exception) -> None:
         """Answers with an error, where somebody waits for an answer."""

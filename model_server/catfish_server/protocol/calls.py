@@ -14,12 +14,12 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError, Message
 
+from catfish_server.calls import Caller
 from catfish_server.errors import Overloaded, RequestError
 from catfish_server.protocol import messages
 from catfish_server.protocol.errors import BadInference, sentence
 from catfish_server.protocol.generated import open_inference_pb2 as pb
 from catfish_server.protocol.model import EXTENSIONS, OpenModel
-from catfish_server.service import Caller
 from catfish_server.telemetry.ids import request_id
 from catfish_server.telemetry.metrics import Metrics, build_version
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from catfish_server.calls import Caller, Encoded
 from catfish_server.inference.classifier import UNKNOWN
 from catfish_server.protocol.errors import BadInference, NotHere
 from catfish_server.protocol.tensors import ANY, BYTES, FP32, Declared, Tensor
-from catfish_server.service import Caller, Encoded, Service
+from catfish_server.service import Service
 
 IMAGES = "images"
 PIXELS = "pixels"

@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 from flask import Blueprint, Response, jsonify, request
 
+from catfish_server.calls import Caller
 from catfish_server.protocol import body
 from catfish_server.protocol.errors import UnsupportedEncoding, sentence
 from catfish_server.protocol.model import EXTENSIONS, OpenModel
 from catfish_server.protocol.tensors import Declared
-from catfish_server.service import Caller
 from catfish_server.telemetry.metrics import build_version
 
 ROOT = "/v2"

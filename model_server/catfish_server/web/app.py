@@ -1,33 +1,41 @@
-"""The HTTP API as a WSGI application: `GET /`, `GET|POST /predict`, and the Open Inference Protocol under `/v2`.
+"""The HTTP API as a WSGI application: the book's routes, feedback, and the Open Inference Protocol under `/v2`.
 
 It works under any WSGI server; what makes it survive strangers and SIGTERM is in `web.server`.
 """
 
 import logging
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
+from catfish_server.calls import Answer, Caller, Encoded
 from catfish_server.errors import Overloaded, RequestError
-from catfish_server.images.source import ImageSource
+from catfish_server.images.source import FetchFailed, ImageSource, ImageTooLarge
 from catfish_server.inference.classifier import Classifies
 from catfish_server.inference.jobs import watching
 from catfish_server.predictions.log import PredictionLog
 from catfish_server.protocol import rest
 from catfish_server.protocol.model import OpenModel
-from catfish_server.service import Answer, Caller, Encoded, Service
+from catfish_server.service import Service
 from catfish_server.settings import Settings
 from catfish_server.telemetry.metrics import Metrics
-from catfish_server.web import feedback, problems, requests
+from catfish_server.telemetry.tracing import OFF, Tracing
+from catfish_server.web import feedback, openapi, page, problems, requests
 from catfish_server.web.channel import CLIENT_GONE, QUEUED_SECONDS
+from catfish_server.web.requests import Item
+from catfish_server.web.traced import Traced
 
 logger = logging.getLogger(__name__)
 
 MAX_QUEUED_SECONDS = 2.0
 MAX_USER_LENGTH = 256
-_MAX_FORM_PARTS = 16
+
+FETCHING_SECONDS = 15.0
+"""After which no other image of a call is fetched; the last one has 5 s of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +45,38 @@ class _Predictor:
     service: Service
 
     def __call__(self) -> Response:
-        asked = requests.parse(request)
+        asked = requests.parse(request, max_images=self.service.settings.max_images)
         if asked.probabilities:
             self.service.require_probabilities()
-        image = self.service.fetch(asked.url) if asked.url is not None else Encoded.of(asked.data or b"")
+        images = self._images(asked.items)
         with watching(request.environ.get(CLIENT_GONE)):
-            answers = self.service.classify([image], caller=_caller(self.service.settings))
-        return jsonify(
-            _answer(answers[0], with_all=asked.probabilities, with_uuid=self.service.log is not None)
-        )
+            answers = self.service.classify(images, caller=_caller(self.service.settings))
+        with_uuid = self.service.journal.log is not None
+        told = [_answer(answer, with_all=asked.probabilities, with_uuid=with_uuid) for answer in answers]
+        self.service.metrics.staged("total", time.monotonic() - g.arrived_at)
+        return jsonify(predictions=told) if asked.many else jsonify(told[0])
+
+    def _images(self, items: Sequence[Item]) -> list[Encoded]:
+        """The images, fetched one after the other: a call takes one of the few fetches at a time.
+
+        All of them together may have as many bytes as a body that brings its images along.
+        """
+        limit, until = self.service.settings.max_body_bytes, time.monotonic() + FETCHING_SECONDS
+        images: list[Encoded] = []
+        fetched = 0
+        for item in items:
+            if item.url is None:
+                images.append(Encoded.of(item.data or b"", field=item.field))
+                continue
+            if time.monotonic() > until:
+                raise FetchFailed(
+                    f"The images did not arrive within {FETCHING_SECONDS:g} s.", field=item.field
+                )
+            images.append(self.service.fetch(item.url, field=item.field))
+            fetched += len(images[-1].data)
+            if len(items) > 1 and fetched > limit:
+                raise ImageTooLarge(f"The images are more than {limit} bytes together.", field=item.field)
+        return images
 
 
 def create_app(
@@ -56,6 +87,7 @@ def create_app(
     source: ImageSource | None = None,
     open_model: OpenModel | None = None,
     log: PredictionLog | None = None,
+    tracing: Tracing = OFF,
 ) -> Flask:
     """The application for one classifier.
 
@@ -66,29 +98,32 @@ def create_app(
         source: fetches image URLs; None: as the settings say.
         open_model: answers `/v2`, and its service everything; None: one that is always ready.
         log: told of every prediction and feedback; None: none is kept.
+        tracing: is told the stages of each request.
     """
     app = Flask("catfish", static_folder=None)
     app.config.update(
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
         MAX_FORM_MEMORY_SIZE=settings.max_body_bytes,
-        MAX_FORM_PARTS=_MAX_FORM_PARTS,
+        MAX_FORM_PARTS=settings.max_images + requests.MAX_FORM_FIELDS,
     )
     if open_model is None:
-        service = Service(settings, classifier, metrics, source=source, log=log)
-        open_model = OpenModel(service, ready=lambda: True)
+        made = Service(settings, classifier, metrics, source=source, log=log, tracing=tracing)
+        open_model = OpenModel(made, ready=lambda: True)
     service = open_model.service
-    predictor = _Predictor(service=service)
-    app.add_url_rule("/", "index", lambda: jsonify(status="ok"), methods=["GET"])
-    app.add_url_rule("/predict", "predict", predictor, methods=["GET", "POST"])
+    app.add_url_rule("/", "index", page.view(settings), methods=["GET"])
+    app.add_url_rule("/predict", "predict", _Predictor(service=service), methods=["GET", "POST"])
     app.add_url_rule(
         "/feedback",
         "feedback",
         lambda: feedback.answer(request, service, caller=_caller(settings)),
         methods=["POST"],
     )
+    app.add_url_rule("/openapi.json", "openapi", openapi.view(app, settings), methods=["GET"])
     app.register_blueprint(rest.blueprint(open_model, caller=lambda: _caller(settings)))
     _observe(app, settings, metrics)
     _explain_errors(app, metrics)
+    if tracing.on:
+        app.wsgi_app = Traced(app, tracing)  # type: ignore[method-assign]  # Flask's documented way
     return app
 
 
@@ -121,7 +156,9 @@ def _observe(app: Flask, settings: Settings, metrics: Metrics) -> None:
         g.request_id = problems.request_id(request.headers.get("X-Request-Id"))
         g.counted = True
         metrics.started()
-        if request.environ.get(QUEUED_SECONDS, 0.0) > MAX_QUEUED_SECONDS:
+        waited = request.environ.get(QUEUED_SECONDS, 0.0)
+        g.arrived_at = time.monotonic() - waited
+        if waited > MAX_QUEUED_SECONDS:
             raise Overloaded("More requests came than can be answered in time.", reason="threads")
 
     @app.after_request
@@ -169,7 +206,7 @@ def _explain_errors(app: Flask, metrics: Metrics) -> None:
 
 _DETAILS = {
     400: "The request is not understood.",
-    404: "There is nothing here; the API is GET /, GET or POST /predict, and POST /feedback.",
+    404: "There is nothing here; GET /openapi.json says what there is.",
     405: "The method is not allowed here.",
     411: "The request has a body without a length.",
     413: "The body is larger than the limit.",

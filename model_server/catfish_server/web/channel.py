@@ -14,7 +14,7 @@ from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import Error
 
-from catfish_server.web import problems
+from catfish_server.web import exchange, problems
 from catfish_server.web.parser import Crowded, Parser, RequestTimeout
 
 logger = logging.getLogger(__name__)
@@ -60,8 +60,16 @@ _DETAILS = {
 }
 
 
-class _Closing:
-    """Says `Connection: close` in the replies of a server that drains."""
+class _Told:
+    """Says `Connection: close` in the replies of a server that drains, and tells the server of every reply."""
+
+    def service(self) -> None:
+        """Answers the request."""
+        try:
+            super().service()  # type: ignore[misc]  # of waitress' Task
+        finally:
+            if self.wrote_header:  # type: ignore[attr-defined]  # else there is another task, which answers 500
+                self.channel.server.exchanged(exchange.entry(self))  # type: ignore[attr-defined]
 
     def build_response_header(self) -> bytes:
         channel = self.channel  # type: ignore[attr-defined]  # of waitress' Task
@@ -71,7 +79,7 @@ class _Closing:
         return header
 
 
-class Task(_Closing, WSGITask):  # type: ignore[misc]  # waitress ships no types
+class Task(_Told, WSGITask):  # type: ignore[misc]  # waitress ships no types
     """A request for the application."""
 
     def get_environment(self) -> dict[str, object]:
@@ -82,7 +90,7 @@ class Task(_Closing, WSGITask):  # type: ignore[misc]  # waitress ships no types
         return environment
 
 
-class Problem(_Closing, ErrorTask):  # type: ignore[misc]  # waitress ships no types
+class Problem(_Told, ErrorTask):  # type: ignore[misc]  # waitress ships no types
     """The answer to a request that never reached the application."""
 
     def execute(self) -> None:

@@ -4,7 +4,8 @@ import re
 
 from flask import Request, Response, jsonify
 
-from catfish_server.service import Caller, Service
+from catfish_server.calls import Caller
+from catfish_server.service import Service
 from catfish_server.web import requests
 from catfish_server.web.requests import BadRequest, UnsupportedBody
 
@@ -19,7 +20,7 @@ def answer(request: Request, service: Service, *, caller: Caller) -> Response:
         RequestError: it names no prediction or no class of the model, or there is no log.
     """
     uuid, label = _parse(request)
-    logged = service.feedback(uuid, label, caller=caller)
+    logged = service.journal.feedback(uuid, label, caller=caller)
     response = jsonify(uuid=uuid, label=label, logged=logged)
     response.status_code = 202 if logged else 200
     return response

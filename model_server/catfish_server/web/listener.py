@@ -15,6 +15,7 @@ from waitress.adjustments import Adjustments
 from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
+from catfish_server.telemetry.access import Entry
 from catfish_server.web import backlog
 from catfish_server.web.channel import Channel
 
@@ -46,6 +47,7 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
             are being answered, more wait in the backlog of the system.
         max_body_bytes: the largest body that is accepted.
         refused: called with the status of each request that never reached the application.
+        exchanged: called with each request that got an answer, these as well.
     """
 
     channel_class = Channel
@@ -60,9 +62,11 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
         connection_limit: int,
         max_body_bytes: int,
         refused: Callable[[int], None],
+        exchanged: Callable[[Entry], None] = lambda _: None,
     ) -> None:
         self.draining = False
         self.refused = refused
+        self.exchanged = exchanged
         self.buffered = 0  # bytes of all bodies, by what each channel has said last
         self._deadlines_at = 0.0
         adjustments = Adjustments(

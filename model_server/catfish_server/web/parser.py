@@ -48,6 +48,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress ships no type
     completed: bool = False
     body_rcv: Any = None  # waitress' receiver of the body
     path = ""  # waitress names it in the log of a client that hung up, parsed or not
+    stood_in = False  # whether the request line was not to be had, and another stands for it
 
     def received(self, data: bytes) -> int:
         """Takes in bytes of the request; returns how many of them were its own."""
@@ -76,6 +77,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress ships no type
         except ValueError as error:  # from urlsplit or int, of which waitress knows nothing
             raise ParsingError("The request line or a length cannot be read") from error
         if header_plus == _STAND_IN:
+            self.stood_in = True
             return
         self._check_framing()
         codings = _CODINGS.findall(header_plus)

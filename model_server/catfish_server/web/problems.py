@@ -2,7 +2,6 @@
 
 import json
 import re
-import uuid
 from http.client import responses
 
 from catfish_server.telemetry.ids import request_id

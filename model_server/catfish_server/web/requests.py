@@ -6,15 +6,18 @@ import json
 from dataclasses import dataclass
 
 from flask import Request
+from werkzeug.datastructures import FileStorage
 
 from catfish_server.errors import RequestError
 
 MAX_JSON_DEPTH = 32
 MAX_FORM_FIELDS = 16
+"""Besides the images of a form, and of an urlencoded one in all."""
 
 _URLENCODED = "application/x-www-form-urlencoded"
 _FORM_TYPES = frozenset({"multipart/form-data", _URLENCODED})
-_JSON_FIELDS = frozenset({"image", "image_url", "probabilities"})
+_ONE = frozenset({"image", "image_url"})
+_JSON_FIELDS = _ONE | {"images", "probabilities"}
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -33,90 +36,181 @@ class UnsupportedBody(RequestError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """One image to classify.
+class Item:
+    """One image to classify: `url` or `data`.
 
     Attributes:
         url: where the image is; None when it came along.
         data: the encoded image; None when it is behind `url`.
-        probabilities: whether all of them are wanted.
+        field: what an error calls it when there are several, such as `images[3]`; None for a single one.
     """
 
     url: str | None = None
     data: bytes | None = None
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The images to classify, at least one.
+
+    Attributes:
+        items: in the order of the answer.
+        many: whether the answer is a list, which may be of one.
+        probabilities: whether all of them are wanted.
+    """
+
+    items: tuple[Item, ...]
+    many: bool = False
     probabilities: bool = False
 
 
-def parse(request: Request) -> Asked:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Posted:
+    """What a body holds."""
+
+    urls: tuple[str, ...] = ()
+    images: tuple[bytes, ...] = ()
+    flags: tuple[str, ...] = ()
+    several: tuple[Item, ...] | None = None
+
+
+def parse(request: Request, *, max_images: int) -> Asked:
     """What the request asks for.
 
+    Args:
+        request: of Flask, its body not read yet.
+        max_images: that one call may bring.
+
     Raises:
-        BadRequest: no image, more than one, or a field of the wrong kind.
+        BadRequest: no image, more than the limit, or a field of the wrong kind.
         UnsupportedBody: a Content-Type that carries no image.
     """
-    urls = request.args.getlist("image_url")
-    images: list[bytes] = []
-    flags = request.args.getlist("probabilities")
+    queried = tuple(request.args.getlist("image_url"))
+    posted = _Posted()
     if request.method == "POST":
-        posted_urls, images, posted_flags = _posted(request, expect_body=not urls)
-        urls, flags = urls + posted_urls, flags + posted_flags
+        posted = _posted(request, max_images=max_images, expect_body=not queried)
+    urls, images = queried + posted.urls, posted.images
+    wanted = _flag([*request.args.getlist("probabilities"), *posted.flags])
+    if posted.several is not None:
+        if urls or images:
+            raise BadRequest("Give the images in one field only.", field="images")
+        _check_count(len(posted.several), max_images)
+        return Asked(items=posted.several, many=True, probabilities=wanted)
     if len(urls) + len(images) > 1:
         raise BadRequest("The request names more than one image.", field="image_url" if urls else "image")
-    wanted = _flag(flags)
     if urls:
-        return Asked(url=urls[0], probabilities=wanted)
+        return Asked(items=(Item(url=urls[0]),), probabilities=wanted)
     if images:
-        if not images[0]:
-            raise BadRequest("The image is empty.", field="image")
-        return Asked(data=images[0], probabilities=wanted)
+        return Asked(items=(Item(data=_not_empty(images[0], "image")),), probabilities=wanted)
     raise BadRequest("The request names no image: give image_url, or send the image.", field="image_url")
 
 
-def _posted(request: Request, *, expect_body: bool) -> tuple[list[str], list[bytes], list[str]]:
-    """URLs, images and `probabilities` of the body."""
+def _posted(request: Request, *, max_images: int, expect_body: bool) -> _Posted:
+    """Images, URLs and `probabilities` of the body."""
     kind = request.mimetype
     if kind.startswith("image/") or kind == "application/octet-stream":
-        return [], [request.get_data(cache=False)], []
+        return _Posted(images=(request.get_data(cache=False),))
     if kind == "application/json":
-        return _from_json(request.get_data(cache=False))
+        return _from_json(request.get_data(cache=False), max_images=max_images)
     # Werkzeug limits the parts of a multipart form only; each of millions of empty fields takes 40 bytes.
     if kind == _URLENCODED and request.get_data().count(b"&") >= MAX_FORM_FIELDS:
         raise BadRequest(f"The form has more than {MAX_FORM_FIELDS} fields.")
     if kind in _FORM_TYPES:
-        # Werkzeug parses on first use; a field `image` is a file, or else base64 as in JSON.
-        images = [file.read() for name in ("image", "file") for file in request.files.getlist(name)]
-        images += [_base64(value) for value in request.form.getlist("image")]
-        return request.form.getlist("image_url"), images, request.form.getlist("probabilities")
+        return _from_form(request, max_images=max_images)
     if request.content_length or expect_body:
         accepted = "image/*, application/octet-stream, application/json, multipart/form-data"
         raise UnsupportedBody(f"Send the image as one of: {accepted}.", field="Content-Type")
-    return [], [], []
+    return _Posted()
 
 
-def _from_json(text: bytes) -> tuple[list[str], list[bytes], list[str]]:
-    document = document_of(text)
+def _from_form(request: Request, *, max_images: int) -> _Posted:
+    """Werkzeug parses on first use; a field `image` is a file, or else base64 as in JSON."""
+    files: list[FileStorage] = [
+        file for name in ("image", "file", "images") for file in request.files.getlist(name)
+    ]
+    urls, texts = tuple(request.form.getlist("image_url")), request.form.getlist("image")
+    flags = tuple(request.form.getlist("probabilities"))
+    if len(files) > 1 or request.files.getlist("images"):
+        _check_count(len(files), max_images)
+        if texts or urls:
+            raise BadRequest("Give the images in one field only.", field="images")
+        several = [_item(file.read(), number) for number, file in enumerate(files)]
+        return _Posted(several=tuple(several), flags=flags)
+    images = [file.read() for file in files] + [_base64(value, "image") for value in texts]
+    return _Posted(urls=urls, images=tuple(images), flags=flags)
+
+
+def _from_json(text: bytes, *, max_images: int) -> _Posted:
+    document = document_of(text, max_brackets=MAX_JSON_DEPTH + max_images)
     if unknown := sorted(document.keys() - _JSON_FIELDS):
         raise BadRequest("The field is not known here.", field=unknown[0][:64])
-    for name in ("image", "image_url"):
-        if name in document and not isinstance(document[name], str):
-            raise BadRequest("The field must be a string.", field=name)
     wanted = document.get("probabilities", False)
     if not isinstance(wanted, bool):
         raise BadRequest("The field must be true or false.", field="probabilities")
-    urls = [str(document["image_url"])] if "image_url" in document else []
-    images = [_base64(str(document["image"]))] if "image" in document else []
-    return urls, images, [str(wanted).lower()] if "probabilities" in document else []
+    url = _text(document, "image_url", "image_url")
+    image = _text(document, "image", "image")
+    return _Posted(
+        urls=() if url is None else (url,),
+        images=() if image is None else (_base64(image, "image"),),
+        flags=(str(wanted).lower(),) if "probabilities" in document else (),
+        several=_several(document["images"], max_images) if "images" in document else None,
+    )
 
 
-def document_of(text: bytes) -> dict[str, object]:
+def _several(listed: object, max_images: int) -> tuple[Item, ...]:
+    """The elements of `images`: base64, or objects with `image` or `image_url`."""
+    if not isinstance(listed, list):
+        raise BadRequest("The field must be an array.", field="images")
+    _check_count(len(listed), max_images)
+    return tuple(_element(element, number) for number, element in enumerate(listed))
+
+
+def _element(element: object, number: int) -> Item:
+    field = f"images[{number}]"
+    if isinstance(element, str):
+        return _item(_base64(element, field), number)
+    if not isinstance(element, dict) or len(element) != 1 or not element.keys() <= _ONE:
+        expected = 'a base64 string, {"image": base64} or {"image_url": address}'
+        raise BadRequest(f"The element must be {expected}.", field=field)
+    url = _text(element, "image_url", field)
+    if url is not None:
+        return Item(url=url, field=field)
+    return _item(_base64(_text(element, "image", field) or "", field), number)
+
+
+def _item(data: bytes, number: int) -> Item:
+    field = f"images[{number}]"
+    return Item(data=_not_empty(data, field), field=field)
+
+
+def _check_count(count: int, max_images: int) -> None:
+    if not 1 <= count <= max_images:
+        raise BadRequest(f"One call takes 1 to {max_images} images; these are {count}.", field="images")
+
+
+def _not_empty(data: bytes, field: str) -> bytes:
+    if not data:
+        raise BadRequest("The image is empty.", field=field)
+    return data
+
+
+def _text(document: dict[str, object], name: str, field: str) -> str | None:
+    value = document.get(name, "")
+    if not isinstance(value, str):
+        raise BadRequest("The field must be a string.", field=field)
+    return value if name in document else None
+
+
+def document_of(text: bytes, *, max_brackets: int = MAX_JSON_DEPTH) -> dict[str, object]:
     """The JSON object of a body.
 
     Raises:
-        BadRequest: it is none.
+        BadRequest: it is none, or has more brackets than a request of this API needs.
     """
     # The parser is recursive. Brackets inside strings count too: none of the fields needs this many of them.
-    if text.count(b"{") + text.count(b"[") > MAX_JSON_DEPTH:
-        raise BadRequest(f"The JSON has more than {MAX_JSON_DEPTH} brackets.")
+    if text.count(b"{") + text.count(b"[") > max_brackets:
+        raise BadRequest(f"The JSON has more than {max_brackets} brackets.")
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
@@ -126,11 +220,11 @@ def document_of(text: bytes) -> dict[str, object]:
     return document
 
 
-def _base64(text: str) -> bytes:
+def _base64(text: str, field: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise BadRequest("The field is not base64.", field="image") from error
+        raise BadRequest("The field is not base64.", field=field) from error
 
 
 def _flag(values: list[str]) -> bool:

@@ -6,6 +6,7 @@ Nothing here imports NumPy or Flask before `run`, so that probes are answered wh
 import logging
 import resource
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,16 +17,18 @@ from typing import TYPE_CHECKING, Protocol
 
 from catfish_server.lifecycle import Lifecycle, Stage
 from catfish_server.settings import Settings
+from catfish_server.telemetry.access import AccessLog, Entry
 from catfish_server.telemetry.metrics import Metrics
+from catfish_server.telemetry.tracing import OFF, Tracing
 from catfish_server.web.admin import Admin
 from catfish_server.web.drain import FINISH_SECONDS, Drain
 from catfish_server.web.listener import Listener
 
 if TYPE_CHECKING:
     from catfish_server.inference.classifier import Classifier
+    from catfish_server.predictions.log import PredictionLog
     from catfish_server.protocol.model import OpenModel
     from catfish_server.protocol.remote import Remote
-    from catfish_server.predictions.log import PredictionLog
 
 logger = logging.getLogger(__name__)
 
@@ -47,12 +50,15 @@ class Server:
     Args:
         settings: addresses, limits, the drain.
         lifecycle: told when the server is ready and when it drains.
+        tracing: takes the spans; closed when the server leaves.
     """
 
-    def __init__(self, settings: Settings, lifecycle: Lifecycle) -> None:
+    def __init__(self, settings: Settings, lifecycle: Lifecycle, *, tracing: Tracing = OFF) -> None:
         self._settings = settings
         self._lifecycle = lifecycle
         self._metrics = Metrics(lifecycle, revision=settings.revision or "")
+        self._tracing = tracing
+        self._access_log: AccessLog | None = None
         self._admin: Admin | None = None
         self._api: Listener | None = None
         self._remote: Remote | None = None
@@ -123,6 +129,9 @@ class Server:
             if log is not None:
                 log.close()
             classifier.close()
+            if self._access_log is not None:
+                self._access_log.close()
+            self._tracing.close()
             if self._admin is not None:
                 self._admin.stop()
 
@@ -130,7 +139,7 @@ class Server:
         from catfish_server.protocol.model import OpenModel  # noqa: PLC0415 (imports NumPy)
         from catfish_server.service import Service  # noqa: PLC0415
 
-        service = Service(self._settings, classifier, self._metrics, log=log)
+        service = Service(self._settings, classifier, self._metrics, log=log, tracing=self._tracing)
         return OpenModel(service, ready=lambda: self._lifecycle.snapshot().ready)
 
     def _listen_remotely(self, model: "OpenModel") -> "Remote | None":
@@ -152,15 +161,28 @@ class Server:
 
         self._metrics.know_classes(classifier.labels)
         self._metrics.watch_queue(classifier.engine.queued)
+        self._metrics.watch_runtime(lambda: classifier.runtime)
+        classifier.engine.observe(self._metrics.batched)
+        if self._settings.access_log:
+            self._access_log = AccessLog(
+                sys.stdout, revision=self._settings.revision or "", dropped=self._metrics.unlogged
+            )
         return Listener(
-            create_app(self._settings, classifier, self._metrics, open_model=model),
+            create_app(self._settings, classifier, self._metrics, open_model=model, tracing=self._tracing),
             host=self._settings.host,
             port=self._settings.port,
             threads=THREADS,
             connection_limit=_affordable_connections(),
             max_body_bytes=self._settings.max_body_bytes,
             refused=self._refused,
+            exchanged=self._exchanged,
         )
+
+    def _exchanged(self, entry: Entry) -> None:
+        """Counts and logs a request that got its answer."""
+        self._metrics.transferred(bytes_in=entry.bytes_in, bytes_out=entry.bytes_out)
+        if self._access_log is not None:
+            self._access_log.write(entry)
 
     def _refused(self, status: int) -> None:
         """Counts a request that never reached the application."""

@@ -39,7 +39,7 @@ class Failing:
     def __init__(self, error):
         self.error = error
 
-    def predict(self, _image):
+    def predict_all(self, _images):
         raise self.error
 
 

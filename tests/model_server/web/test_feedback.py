@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
+from catfish_server.calls import Caller
 from catfish_server.lifecycle import Lifecycle
 from catfish_server.predictions.buffer import Limits
 from catfish_server.predictions.log import PredictionLog
 from catfish_server.predictions.record import Origin, array
-from catfish_server.service import Caller, Service
+from catfish_server.service import Service
 from catfish_server.telemetry.metrics import Metrics
 from catfish_server.telemetry.prediction_log import LogMetrics
 from catfish_server.web.app import create_app

@@ -41,7 +41,7 @@ JSON = "application/json"
         pytest.param(("POST", "/predict", b"null", JSON), 400, None, id="JSON null"),
         pytest.param(("POST", "/predict", b"[" * 100_000, JSON), 400, None, id="deep JSON"),
         pytest.param(
-            ("POST", "/predict", b'{"a":' * 33 + b"1" + b"}" * 33, JSON), 400, None, id="deep object"
+            ("POST", "/predict", b'{"a":' * 65 + b"1" + b"}" * 65, JSON), 400, None, id="deep object"
         ),
         pytest.param(("POST", "/predict", b"{}", JSON), 400, "image_url", id="empty object"),
         pytest.param(("POST", "/predict", b'{"image": 1}', JSON), 400, "image", id="image is a number"),
