@@ -32,18 +32,20 @@ class Pace:
             largest
         ]
         self._each: dict[int, float] = {}  # seconds an image, by size; at most `largest` of them
-        self._met = {1}  # the warm-up has run it
+        self._seen = {1: 1}  # batches by size; the warm-up has run those of one
         self._passes = 0
 
     def record(self, size: int, seconds: float) -> None:
         """Takes in the time of one batch; not that of the first of its size, which allocates and chooses kernels."""
         self._passes += 1
-        if size not in self._met:
-            self._met.add(size)
+        counted = self._seen.get(size, 0)
+        self._seen[size] = counted + 1
+        if not counted:
             return
         each, before = seconds / size, self._each.get(size)
         if before:
-            each = (1 - SMOOTHING) * before + SMOOTHING * min(each, LARGEST_STEP * before)
+            share = max(SMOOTHING, 1 / counted)  # at first a plain mean, or the first would weigh for long
+            each = (1 - share) * before + share * min(each, LARGEST_STEP * before)
         self._each[size] = each
 
     def too_large(self, size: int) -> None:

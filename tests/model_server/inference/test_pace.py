@@ -45,6 +45,14 @@ def test_the_first_batch_of_a_size_is_not_its_usual_time():
     assert (pace.seconds(4), pace.limit) == (pytest.approx(0.2), 8)
 
 
+def test_a_first_time_that_was_far_off_is_soon_forgotten():
+    pace = Pace(largest=1)
+    pace.record(1, 10.0)
+    for _ in range(20):
+        pace.record(1, 0.1)
+    assert pace.seconds(1) < 0.5
+
+
 def test_one_stall_of_the_machine_changes_little():
     pace = Pace(largest=1)
     for _ in range(10):
