@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from catfish_server import errors
-from tests.bad_weights import KINDS, Place
+from tests.bad_weights import KINDS
 from tests.model_server.conftest import Program
+from tests.spoiled_weights import Place
 
 pytestmark = pytest.mark.process
 SECONDS = 240

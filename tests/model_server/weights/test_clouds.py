@@ -1,4 +1,4 @@
-"""Google's and Azure's stores, as their emulators speak."""
+"""The clouds' stores, as their emulators speak."""
 
 import base64
 import json
@@ -110,3 +110,32 @@ def test_wrong_or_missing_keys_of_azure_are_forbidden_and_never_shown(azure, fet
         fetched("az://models/w.pt", azure.url, {"AZURE_STORAGE_ACCOUNT": emulators.ACCOUNT, **env})
     for secret in ("hunter2", "sig=", *env.values()):
         assert secret not in str(failed.value)
+
+
+KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "hunter2", "AWS_REGION": "eu-central-1"}
+
+
+@pytest.fixture(scope="module")
+def amazon(tmp_path_factory):
+    with emulators.amazon(tmp_path_factory.mktemp("amazon")) as started:
+        for key in ("w.pt", "a/b c+d.pt"):
+            started.put("models", key, DATA)
+        yield started
+
+
+@pytest.mark.parametrize("key", ["w.pt", "a/b c+d.pt"])
+def test_a_key_of_amazon_arrives_whole(amazon, fetched, key):
+    assert fetched(f"s3://models/{key}", amazon.url, KEYS).path.read_bytes() == DATA
+
+
+@pytest.mark.parametrize(
+    ("url", "says"), [("s3://models/no.pt", "NoSuchKey"), ("s3://no/w.pt", "NoSuchBucket")]
+)
+def test_what_amazon_does_not_have_is_not_found(amazon, fetched, url, says):
+    with pytest.raises(errors.WeightsNotFound, match=says):
+        fetched(url, amazon.url, KEYS)
+
+
+def test_a_bucket_of_amazon_that_is_not_public_needs_keys(amazon, fetched):
+    with pytest.raises(errors.WeightsForbidden, match=r"credentialsSecretRef"):
+        fetched("s3://models/w.pt", amazon.url, {"AWS_REGION": "eu-central-1"})
