@@ -97,8 +97,7 @@ def test_every_record_arrives_once_and_is_exported_with_its_feedback(kafka, topi
     sent = [name for name, _ in made.send(2000)]
     for name in sent[:100]:
         made.log.send_to_log(record(kind="feedback", uuid=name, label="fish", image=None, prediction=None))
-    made.log.close(30)
-    assert made.count("delivered_total") == 2100
+    until(lambda: made.count("delivered_total") == 2100, seconds=120)
     values = [json.loads(message.value()) for message in messages(kafka, topic)]
     assert Counter(value["uuid"] for value in values if value["kind"] == "prediction") == Counter(sent)
     out = tmp_path / "train.csv"
