@@ -103,7 +103,7 @@ def test_many_threads_write_whole_lines_and_every_one_of_them(tmp_path, logged):
         thread.start()
     for thread in threads:
         thread.join()
-    made.log.close(20)
+    made.log.close(120)
     assert len(list(tmp_path.iterdir())) > 2
     assert sorted(uuids(*tmp_path.iterdir())) == sorted(sent)
     assert made.count("delivered_total") == len(sent) == 3200

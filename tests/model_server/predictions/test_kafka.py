@@ -6,7 +6,7 @@ import uuid
 from collections import Counter
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from catfish_server.errors import InvalidSpec
 from catfish_server.predictions import __main__ as command
@@ -97,8 +97,7 @@ def test_every_record_arrives_once_and_is_exported_with_its_feedback(kafka, topi
     sent = [name for name, _ in made.send(2000)]
     for name in sent[:100]:
         made.log.send_to_log(record(kind="feedback", uuid=name, label="fish", image=None, prediction=None))
-    made.log.close(30)
-    assert made.count("delivered_total") == 2100
+    until(lambda: made.count("delivered_total") == 2100, seconds=120)
     values = [json.loads(message.value()) for message in messages(kafka, topic)]
     assert Counter(value["uuid"] for value in values if value["kind"] == "prediction") == Counter(sent)
     out = tmp_path / "train.csv"
@@ -158,6 +157,16 @@ def test_a_wrong_password_is_told_of_and_not_shown(kafka, topic, capfd):
     until(authentication)
     sink.close()
     assert not any("hunter2" in text for text in (*problems, *capfd.readouterr()))
+
+
+def test_a_client_that_has_given_up_is_replaced(kafka, topic):
+    sink = opened(kafka, topic)
+    assert written(sink, batch("1")) == 0
+    first = sink._producer
+    sink._failed(KafkaError(KafkaError._FATAL, "for good", fatal=True))
+    assert written(sink, batch("2", number=1)) == 0
+    assert sink._producer is not first
+    assert sorted(message.key() for message in messages(kafka, topic)) == [b"1", b"2"]
 
 
 def test_settings_that_make_no_client_end_the_start(kafka):

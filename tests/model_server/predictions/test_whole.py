@@ -98,7 +98,7 @@ class Client(threading.Thread):
         self.answers, self.feedback, self.failures, self.seconds = {}, {}, [], []
 
     def run(self):
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=300)
         with contextlib.closing(connection):
             while len(self.answers) < self.requests and not self.stop.is_set() and not self.failures:
                 self._ask(connection)

@@ -94,16 +94,22 @@ class Kafka:
         }
         self._number = -1
         self._to_produce: list[int] = []
-        self._unanswered = 0
+        self._unanswered: set[int] = set()
         self._refused = 0
         self._problem = ""
+        self._given_up = False
         self._producer = self._connected()
 
     def write(self, batch: Batch) -> int:
         """Produces what has not been produced and waits for the answers; see `Sink`."""
         if batch.number != self._number:
             self._number, self._to_produce = batch.number, list(range(len(batch.lines)))
-            self._unanswered = self._refused = 0
+            self._unanswered, self._refused = set(), 0
+        if self._given_up:
+            self.close()
+            self._to_produce += sorted(self._unanswered)
+            self._unanswered.clear()
+            self._producer, self._given_up = self._connected(), False
         self._problem = ""
         self._produce(batch)
         until = time.monotonic() + WRITE_SECONDS
@@ -142,7 +148,7 @@ class Kafka:
                     timestamp=int(line.time * 1000),
                     on_delivery=functools.partial(self._answered, batch.number, index),
                 )
-                self._unanswered += 1
+                self._unanswered.add(index)
             except BufferError:  # the client holds as much as it may
                 self._to_produce += waiting[position:]
                 return
@@ -150,9 +156,9 @@ class Kafka:
                 self._count_failure(error.args[0], index)
 
     def _answered(self, number: int, index: int, error: KafkaError | None, _message: Message) -> None:
-        if number != self._number:
+        if number != self._number or index not in self._unanswered:
             return
-        self._unanswered -= 1
+        self._unanswered.discard(index)
         if error is not None:
             self._count_failure(error, index)
 
@@ -165,4 +171,6 @@ class Kafka:
             self._problem = error.name()
 
     def _failed(self, error: KafkaError) -> None:
+        """What the client tells by itself; after a fatal error (librdkafka, INTRODUCTION.md) it is of no use."""
         self._problem = error.name()
+        self._given_up = self._given_up or error.fatal()
