@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from catfish_operator import pods, reasons
+from catfish_operator.controller import readings
 from catfish_operator.model import CatfishModel
 from catfish_operator.resources import deployment
 from catfish_server import errors, settings
 from catfish_server.lifecycle import Stage
 from catfish_server.predictions import destination, stores
+from catfish_server.telemetry import metrics
 from catfish_server.weights import location
 
 CONTRACT = (Path(__file__).parent.parent / "docs" / "contract.md").read_text()
@@ -230,6 +232,10 @@ def test_a_termination_message_of_the_server_becomes_the_operators_verdict(reaso
     assert fault.reason == reason
     assert fault.detail == "spec.weights.url: it is so"
     assert fault.world == failure.retriable
+
+
+def test_the_operator_judges_by_every_path_that_answers_with_a_prediction():
+    assert set(metrics.INFERENCES) == readings.INFERENCES
 
 
 def test_the_grace_period_is_the_one_that_the_contract_promises():

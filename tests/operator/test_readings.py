@@ -15,9 +15,13 @@ from catfish_operator.observed import Reading
 KEY = ("default", "cat")
 DIGEST = "0123456789abcdef" * 4
 METRICS = b"""# TYPE catfish_requests counter
-catfish_requests_total{path="/predict",code="200"} 90
-catfish_requests_total{path="/predict",code="503"} 7
-catfish_requests_total{path="/predict",code="500"} 3
+catfish_requests_total{path="/predict",code="200"} 60
+catfish_requests_total{path="/predict",code="503"} 5
+catfish_requests_total{path="/v2/models/{model}/infer",code="200"} 20
+catfish_requests_total{path="/v2/models/{model}/infer",code="500"} 3
+catfish_requests_total{path="/inference.GRPCInferenceService/ModelInfer",code="200"} 10
+catfish_requests_total{path="/inference.GRPCInferenceService/ModelInfer",code="503"} 2
+catfish_requests_total{path="/v2/models/{model}",code="500"} 55
 catfish_requests_total{path="/",code="500"} 55
 # TYPE catfish_request_duration_seconds histogram
 catfish_request_duration_seconds_bucket{le="+Inf"} 90
@@ -172,7 +176,7 @@ def test_a_watched_pod_is_asked_again_after_a_while_and_speaks_up_only_with_news
             await kept._known[KEY]["uid-cat-1"].task
             assert served.asked == asked
         assert answers == [KEY]
-        now[0], served.body = 4, METRICS.replace(b" 90\n", b" 91\n", 1)
+        now[0], served.body = 4, METRICS.replace(b" 60\n", b" 61\n", 1)
         kept.ask(KEY, [pod()], again=True)
         await until(lambda: len(answers) == 2)
 

@@ -5,8 +5,9 @@ the time between is what the call has waited.
 """
 
 import logging
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -29,10 +30,14 @@ SERVICE = "inference.GRPCInferenceService"
 MAX_QUEUED_SECONDS = 2.0
 """That a call may have waited for a thread; as for HTTP."""
 
+MESSAGE_SECONDS = 30.0
+"""In which the message of a call must have come: a thread waits for it."""
+
 CODES = {
     HTTPStatus.BAD_REQUEST: grpc.StatusCode.INVALID_ARGUMENT,
     HTTPStatus.FORBIDDEN: grpc.StatusCode.PERMISSION_DENIED,
     HTTPStatus.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    HTTPStatus.REQUEST_TIMEOUT: grpc.StatusCode.CANCELLED,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: grpc.StatusCode.INVALID_ARGUMENT,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: grpc.StatusCode.INVALID_ARGUMENT,
     HTTPStatus.UNPROCESSABLE_ENTITY: grpc.StatusCode.INVALID_ARGUMENT,
@@ -47,6 +52,13 @@ class TooLate(RequestError):
 
     status = 504
     title = "Deadline exceeded"
+
+
+class NeverCame(RequestError):
+    """The caller has hung up, or did not send its message in time."""
+
+    status = 408
+    title = "Request Timeout"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,10 +121,11 @@ class Calls(grpc.GenericRpcHandler):
         given = dict(handler_call_details.invocation_metadata or ()).get("x-request-id")
         caller = Caller(request_id=request_id(given if isinstance(given, str) else None))
         call = _Call(path=path, method=method, caller=caller, arrived=self._clock())
-        # The request comes as bytes: a deserializer that fails would be a traceback in the log.
-        return grpc.unary_unary_rpc_method_handler(lambda data, context: self._handle(call, data, context))
+        # A stream of bytes, of which one message is read, is the same on the wire as that message. gRPC would wait
+        # for it without an end, and a deserializer that fails would be a traceback in the log.
+        return grpc.stream_unary_rpc_method_handler(lambda sent, context: self._handle(call, sent, context))
 
-    def _handle(self, call: _Call, data: bytes, context: grpc.ServicerContext) -> bytes:
+    def _handle(self, call: _Call, sent: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         caller = call.caller
         headers: list[tuple[str, str | bytes]] = [("x-request-id", caller.request_id)]
         if self._revision:
@@ -122,7 +135,8 @@ class Calls(grpc.GenericRpcHandler):
         status = HTTPStatus.INTERNAL_SERVER_ERROR.value
         try:
             self._check_time(context, call.arrived)
-            answer = call.method.answer(_parsed(call.method.request, data), caller).SerializeToString()
+            request = _parsed(call.method.request, _first(sent, context))
+            answer = call.method.answer(request, caller).SerializeToString()
             status = HTTPStatus.OK.value
         except RequestError as error:
             status = error.status
@@ -181,6 +195,18 @@ class Calls(grpc.GenericRpcHandler):
         wanted = messages.wanted(request)
         outputs = self._model.infer(messages.inputs(request, self._model), wanted, caller=caller)
         return messages.answer(request, outputs, self._model)
+
+
+def _first(sent: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+    timer = threading.Timer(MESSAGE_SECONDS, context.cancel)
+    timer.daemon = True
+    timer.start()
+    try:
+        return next(sent)
+    except (StopIteration, grpc.RpcError) as error:
+        raise NeverCame("The message did not come.") from error
+    finally:
+        timer.cancel()
 
 
 def _parsed(kind: type[Message], data: bytes) -> Message:

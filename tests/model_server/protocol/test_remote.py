@@ -221,6 +221,22 @@ def test_a_call_whose_time_is_over_before_its_turn_never_reaches_the_model(
     assert not held.begun.acquire(blocking=False)
 
 
+def test_a_message_that_does_not_come_frees_its_thread(channel, monkeypatch, caplog):
+    monkeypatch.setattr(remote, "THREADS", 1)
+    monkeypatch.setattr(calls, "MESSAGE_SECONDS", 0.3)
+    server, over = channel(), threading.Event()
+
+    def nothing():
+        over.wait(30)
+        yield from ()
+
+    call = server.stream_unary(f"{SERVICE}/ModelInfer").future(nothing(), timeout=30)
+    assert call.code() is grpc.StatusCode.CANCELLED
+    ask(server, "ServerLive", pb.ServerLiveRequest())
+    over.set()
+    assert not any(record.exc_info for record in caplog.records)
+
+
 def test_a_call_that_waited_too_long_is_refused_and_told_when_to_come_back(channel, pixels, monkeypatch):
     monkeypatch.setattr(calls, "MAX_QUEUED_SECONDS", -1.0)
     error = refused(channel(), of_pixels(pixels), grpc.StatusCode.UNAVAILABLE)
