@@ -46,9 +46,9 @@ def traced(classifier, monkeypatch):
 
     yield start
     for server, thread in started:
-        while thread.is_alive():
+        if thread.is_alive():
             server.stop()
-            thread.join(timeout=1)
+            thread.join(timeout=30)
 
 
 def ask(wire, server, body, kind=b"image/jpeg", path=b"/predict", *headers):
