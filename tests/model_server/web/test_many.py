@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from catfish_server.images.source import FetchFailed, ImageSource
+from catfish_server.inference import classifier as classifying
 from catfish_server.web import app as application
 from tests.model_server.web.test_app import Source
 
@@ -160,19 +161,19 @@ def test_the_unknown_are_counted_beside_all(client_of, classifier, monkeypatch):
     assert {"catfish_images_total 3.0", "catfish_images_unknown_total 3.0"} <= set(lines)
 
 
-def test_images_of_a_call_are_decoded_one_at_a_time(client_of, classifier):
+def test_images_of_a_call_are_decoded_one_at_a_time(client_of, monkeypatch):
     events = []
-    original = classifier.predict
+    original = classifying.preprocess
 
-    def predict(image):
-        events.append("predicted")
-        return original(image)
+    def preprocess(image, **how):
+        events.append("shrunk")
+        return original(image, **how)
 
-    classifier.predict = predict
+    monkeypatch.setattr(classifying, "preprocess", preprocess)
     service = client_of().application.view_functions["predict"].service
     decoded = service._decoded
     object.__setattr__(service, "_decoded", lambda image: (events.append("decoded"), decoded(image))[1])
     from catfish_server.calls import Caller, Encoded
 
     service.classify([Encoded.of(data) for data in PICTURES], caller=Caller(request_id="r"))
-    assert events == ["decoded", "predicted"] * 3
+    assert events == ["decoded", "shrunk"] * 3

@@ -147,14 +147,14 @@ def test_probes_answer_while_their_own_port_is_full_of_connections_that_ask_noth
 def test_a_client_that_hangs_up_before_its_answer_leaves_nothing_in_the_log(
     wire, running, classifier, jpeg, caplog
 ):
-    entered, go, predict = threading.Event(), threading.Event(), classifier.predict
+    entered, go, predict = threading.Event(), threading.Event(), classifier.predict_all
 
-    def predict_when_told(image):
+    def predict_when_told(images):
         entered.set()
         assert go.wait(15)
-        return predict(image)
+        return predict(images)
 
-    classifier.predict = predict_when_told
+    classifier.predict_all = predict_when_told
     server = running()
     caplog.clear()
     head = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: image/jpeg\r\nConnection: close\r\n"
