@@ -7,7 +7,7 @@ the time between is what the call has waited.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -17,12 +17,15 @@ from google.protobuf.message import DecodeError, Message
 
 from catfish_server.calls import Caller
 from catfish_server.errors import Overloaded, RequestError
+from catfish_server.inference.jobs import watching
 from catfish_server.protocol import messages
 from catfish_server.protocol.errors import BadInference, sentence
 from catfish_server.protocol.generated import open_inference_pb2 as pb
 from catfish_server.protocol.model import EXTENSIONS, OpenModel
-from catfish_server.telemetry.ids import request_id
+from catfish_server.telemetry.access import Entry
+from catfish_server.telemetry.ids import printable, request_id
 from catfish_server.telemetry.metrics import Metrics, build_version
+from catfish_server.telemetry.tracing import OFF, Tracing
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +79,7 @@ class _Call:
     path: str
     method: _Method
     caller: Caller
+    headers: Mapping[str, str]
     arrived: float
 
 
@@ -86,6 +90,9 @@ class Calls(grpc.GenericRpcHandler):
         model: answers.
         metrics: counts the calls; their statuses are those that HTTP would have.
         revision: sent back with every answer; None: not.
+        user_header: whose value tells who asks; None: nobody is told apart.
+        tracing: takes a span of each call.
+        exchanged: told of each call and its answer.
         clock: a monotonic clock in seconds.
     """
 
@@ -95,11 +102,17 @@ class Calls(grpc.GenericRpcHandler):
         metrics: Metrics,
         *,
         revision: str | None,
+        user_header: str | None = None,
+        tracing: Tracing = OFF,
+        exchanged: Callable[[Entry], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model = model
         self._metrics = metrics
         self._revision = revision
+        self._user_header = (user_header or "").lower()
+        self._tracing = tracing
+        self._exchanged = exchanged
         self._clock = clock
         self._methods = {
             f"/{SERVICE}/ServerLive": _Method(request=pb.ServerLiveRequest, answer=self._live),
@@ -118,9 +131,11 @@ class Calls(grpc.GenericRpcHandler):
         method = self._methods.get(path)
         if method is None:
             return None
-        given = dict(handler_call_details.invocation_metadata or ()).get("x-request-id")
-        caller = Caller(request_id=request_id(given if isinstance(given, str) else None))
-        call = _Call(path=path, method=method, caller=caller, arrived=self._clock())
+        sent = dict(handler_call_details.invocation_metadata or ())
+        headers = {name: value for name, value in sent.items() if isinstance(value, str)}
+        user = printable(headers.get(self._user_header, "")) if self._user_header else None
+        caller = Caller(request_id=request_id(headers.get("x-request-id")), user=user or None)
+        call = _Call(path=path, method=method, caller=caller, headers=headers, arrived=self._clock())
         # A stream of bytes, of which one message is read, is the same on the wire as that message. gRPC would wait
         # for it without an end, and a deserializer that fails would be a traceback in the log.
         return grpc.stream_unary_rpc_method_handler(lambda sent, context: self._handle(call, sent, context))
@@ -132,12 +147,18 @@ class Calls(grpc.GenericRpcHandler):
             headers.append(("x-catfish-revision", self._revision))
         context.send_initial_metadata(tuple(headers))
         self._metrics.started()
-        status = HTTPStatus.INTERNAL_SERVER_ERROR.value
+        status, message, answer = HTTPStatus.INTERNAL_SERVER_ERROR.value, b"", b""
+        began, waited = self._clock(), self._clock() - call.arrived
+        route = call.path.removeprefix("/")
+        span = self._tracing.request(route, route, headers=call.headers, waited_seconds=waited)
         try:
-            self._check_time(context, call.arrived)
-            request = _parsed(call.method.request, _first(sent, context))
-            answer = call.method.answer(request, caller).SerializeToString()
-            status = HTTPStatus.OK.value
+            with span as traced, watching(lambda: not context.is_active()):
+                self._check_time(context, call.arrived)
+                message = _first(sent, context)
+                request = _parsed(call.method.request, message)
+                answer = call.method.answer(request, caller).SerializeToString()
+                status = HTTPStatus.OK.value
+                traced.answered(status, caller.request_id)
         except RequestError as error:
             status = error.status
             self._refuse(context, error, caller)
@@ -147,12 +168,22 @@ class Calls(grpc.GenericRpcHandler):
             logger.debug("The traceback of request %s:", caller.request_id, exc_info=error)
             context.set_code(grpc.StatusCode.INTERNAL)
             context.set_details("The server failed; its log knows the request by its id.")
-        else:
-            return answer
         finally:
             self._metrics.answered(call.path, status)
             self._metrics.finished()
-        return b""
+            self._exchanged(
+                Entry(
+                    method="POST",
+                    path=call.path,
+                    status=status,
+                    bytes_in=len(message),
+                    bytes_out=len(answer),
+                    seconds=self._clock() - began,
+                    request_id=caller.request_id,
+                    protocol="grpc",
+                )
+            )
+        return answer
 
     def _check_time(self, context: grpc.ServicerContext, arrived: float) -> None:
         """A call that nobody waits for any more, or that has waited too long, takes no time from the others."""

@@ -11,8 +11,6 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from catfish_server.protocol.calls import SERVICE, Calls
-from catfish_server.protocol.model import OpenModel
-from catfish_server.telemetry.metrics import Metrics
 
 THREADS = 16
 """Calls that are read, decoded or waited for at the same time."""
@@ -35,9 +33,7 @@ class Remote:
     """The gRPC server, from its start to its end; it answers from the start, and is healthy once told so.
 
     Args:
-        model: answers.
-        metrics: counts the calls.
-        revision: sent back with every answer; None: not.
+        calls: the service.
         host: the address to bind to.
         port: 0 chooses a free one.
         max_body_bytes: of the tensors of a call.
@@ -48,10 +44,8 @@ class Remote:
 
     def __init__(
         self,
-        model: OpenModel,
-        metrics: Metrics,
+        calls: Calls,
         *,
-        revision: str | None,
         host: str,
         port: int,
         max_body_bytes: int,
@@ -59,7 +53,7 @@ class Remote:
         limit = max_body_bytes + SPARE_BYTES
         self._server = grpc.server(
             ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="grpc"),
-            handlers=[Calls(model, metrics, revision=revision)],
+            handlers=[calls],
             maximum_concurrent_rpcs=CONCURRENT,
             options=[
                 ("grpc.max_receive_message_length", limit),

@@ -22,6 +22,7 @@ from catfish_server.protocol import rest
 from catfish_server.protocol.model import OpenModel
 from catfish_server.service import Service
 from catfish_server.settings import Settings
+from catfish_server.telemetry.ids import printable
 from catfish_server.telemetry.metrics import Metrics
 from catfish_server.telemetry.tracing import OFF, Tracing
 from catfish_server.web import feedback, openapi, page, problems, requests
@@ -32,7 +33,6 @@ from catfish_server.web.traced import Traced
 logger = logging.getLogger(__name__)
 
 MAX_QUEUED_SECONDS = 2.0
-MAX_USER_LENGTH = 256
 
 FETCHING_SECONDS = 15.0
 """After which no other image of a call is fetched; the last one has 5 s of its own."""
@@ -110,6 +110,7 @@ def create_app(
         made = Service(settings, classifier, metrics, source=source, log=log, tracing=tracing)
         open_model = OpenModel(made, ready=lambda: True)
     service = open_model.service
+    names = {"model_name": open_model.name, "model_version": open_model.version}
     app.add_url_rule("/", "index", page.view(settings), methods=["GET"])
     app.add_url_rule("/predict", "predict", _Predictor(service=service), methods=["GET", "POST"])
     app.add_url_rule(
@@ -118,7 +119,7 @@ def create_app(
         lambda: feedback.answer(request, service, caller=_caller(settings)),
         methods=["POST"],
     )
-    app.add_url_rule("/openapi.json", "openapi", openapi.view(app, settings), methods=["GET"])
+    app.add_url_rule("/openapi.json", "openapi", openapi.view(app, settings, only=names), methods=["GET"])
     app.register_blueprint(rest.blueprint(open_model, caller=lambda: _caller(settings)))
     _observe(app, settings, metrics)
     _explain_errors(app, metrics)
@@ -130,8 +131,7 @@ def create_app(
 def _caller(settings: Settings) -> Caller:
     """Who asks: the request's id, and the user as the header says that the settings name."""
     user = request.headers.get(settings.user_header, "") if settings.user_header else ""
-    user = "".join(letter for letter in user if letter.isprintable())[:MAX_USER_LENGTH]
-    return Caller(request_id=g.request_id, user=user or None)
+    return Caller(request_id=g.request_id, user=printable(user) or None)
 
 
 def _answer(made: Answer, *, with_all: bool, with_uuid: bool) -> dict[str, object]:

@@ -145,12 +145,19 @@ class Server:
     def _listen_remotely(self, model: "OpenModel") -> "Remote | None":
         if not self._settings.grpc_port:
             return None
-        from catfish_server.protocol.remote import Remote  # noqa: PLC0415 (grpcio only where it is used)
+        from catfish_server.protocol.calls import Calls  # noqa: PLC0415 (grpcio only where it is used)
+        from catfish_server.protocol.remote import Remote  # noqa: PLC0415
 
-        return Remote(
+        calls = Calls(
             model,
             self._metrics,
             revision=self._settings.revision,
+            user_header=self._settings.user_header,
+            tracing=self._tracing,
+            exchanged=self._exchanged,
+        )
+        return Remote(
+            calls,
             host=self._settings.host,
             port=self._settings.grpc_port,
             max_body_bytes=self._settings.max_body_bytes,
