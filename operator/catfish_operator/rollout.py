@@ -155,6 +155,8 @@ def _moved_on(record: Record, observed: Observed, found: Progress, *, model: Cat
     if judge.held(record, model):
         watched = observed.watch
         seconds = _watched_seconds(found, model)
+        if canary.unasked(observed, found):
+            seconds += canary.UNASKED_SECONDS
         if watch.FIRST_READY not in watched.since or watched.lasted(watch.FIRST_READY) < seconds:
             return record
         record = replace(record, released_at=now, unobserved=not canary.observed_enough(observed, found))

@@ -80,7 +80,7 @@ def _looks(system: System, kind: Kind, seen: Sight, *, api: Api) -> Iterator[Mom
         try:
             pods, failure = systems.pods(api, system.namespace), system.failure()
         except UNREACHABLE:
-            until += EVERY
+            until += EVERY + time.monotonic() - started - at  # also what it took to find that out
         else:
             work = told_by(fresh(pods, v1=seen.v1))
             seen = seen.look(time.monotonic() - started, pods, failure=failure, work=work)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from catfish_operator.canary import UNASKED_SECONDS
 from catfish_operator.observed import Reading
 from tests.operator.rollouts.scenes import (
     CANARY,
@@ -100,3 +101,24 @@ def test_requests_that_were_refused_make_no_prediction_faster():
     slow = world.readings["cat-new"]
     world.readings["cat-new"] = replace(slow, predictions=100)
     assert_rolled_back(world, "CanaryLatency")
+
+
+def test_new_pods_that_nobody_asks_while_the_old_ones_are_asked_are_waited_for_a_while():
+    world = updated()
+    first(world, ready=True)
+    world.plan()
+    asked(world, new=(0, 0), old=(34, 0))
+    world.wait(CANARY + UNASKED_SECONDS - 1).settle()
+    assert held(world), "nothing is known of how they would answer"
+    world.wait(1).settle()
+    assert not held(world)
+
+
+@pytest.mark.parametrize(("new", "old"), [((1, 0), (34, 0)), ((0, 0), (33, 0))])
+def test_with_a_first_request_or_with_few_in_all_time_alone_decides(new, old):
+    world = updated()
+    first(world, ready=True)
+    world.plan()
+    asked(world, new=new, old=old)
+    world.wait(CANARY).settle()
+    assert not held(world)
