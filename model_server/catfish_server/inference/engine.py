@@ -216,8 +216,8 @@ class Engine:
 
     def _work(self, number: int) -> None:
         while (taken := self._take(number)) is not None:
-            running, jobs = taken
-            self._answer(number, running, jobs)
+            self._answer(number, *taken)
+            del taken  # a thread that waits may not keep a model that was replaced, nor the images
 
     def _take(self, number: int) -> tuple[_Running, list[Job]] | None:
         """The next batch for a thread and the model to run it with, None at the end."""
