@@ -16,6 +16,10 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """What torchvision's own weights were trained with (torchvision.transforms._presets.ImageClassification)."""
 
+AUTO, EAGER = "auto", "eager"
+ENGINES = (AUTO, EAGER, "torchscript", "onnxruntime")
+"""The values of `CATFISH_ENGINE`: the fastest that agrees with eager torch, or always the one of that name."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -52,6 +56,9 @@ class Settings:
         max_wait_seconds: predicted wait beyond which a request is refused at once. `CATFISH_MAX_WAIT_SECONDS`.
         max_batch: images in one pass of the model; 1 switches batches off. `CATFISH_MAX_BATCH`.
         cache_dir: where downloads are kept; must be writable. `CATFISH_CACHE_DIR`.
+        engine: what runs a model of the registry: `auto`, `eager`, `torchscript` or `onnxruntime`; all begin with
+            eager. `CATFISH_ENGINE`.
+        engine_delay_seconds: from being ready until other engines are tried. `CATFISH_ENGINE_DELAY_SECONDS`.
         log_level: of Python's logging. `CATFISH_LOG_LEVEL`.
     """
 
@@ -84,6 +91,8 @@ class Settings:
     max_wait_seconds: float = 2.0
     max_batch: int = 32
     cache_dir: Path = Path("/tmp")  # noqa: S108 (weights/cache.py makes a private directory in it)
+    engine: str = AUTO
+    engine_delay_seconds: float = 10.0
     log_level: str = "INFO"
 
     @classmethod
@@ -279,6 +288,13 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(name="CATFISH_MAX_WAIT_SECONDS", attribute="max_wait_seconds", parse=readers.number(0, 3600)),
     Variable(name="CATFISH_MAX_BATCH", attribute="max_batch", parse=readers.integer(1, 1024)),
     Variable(name="CATFISH_CACHE_DIR", attribute="cache_dir", parse=Path, flag="--cache-dir"),
+    Variable(name="CATFISH_ENGINE", attribute="engine", parse=readers.one_of(*ENGINES), flag="--engine"),
+    Variable(
+        name="CATFISH_ENGINE_DELAY_SECONDS",
+        attribute="engine_delay_seconds",
+        parse=readers.number(0, 3600),
+        flag="--engine-delay-seconds",
+    ),
     Variable(name="CATFISH_LOG_LEVEL", attribute="log_level", parse=readers.log_level, flag="--log-level"),
 )
 """Every variable that is read, in the order of `--help`."""

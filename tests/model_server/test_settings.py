@@ -42,6 +42,8 @@ def test_every_default_is_the_documented_one() -> None:
         "max_wait_seconds": 2.0,
         "max_batch": 32,
         "cache_dir": Path("/tmp"),
+        "engine": "auto",
+        "engine_delay_seconds": 10.0,
         "log_level": "INFO",
     }
 
@@ -69,6 +71,8 @@ def test_every_variable_of_the_contract_is_read() -> None:  # long: one line a v
         "CATFISH_VERIFICATION_MIN_ACCURACY": "0.75",
         "CATFISH_DRAIN_SECONDS": "0",
         "CATFISH_REVISION": "catfish-0123456789",
+        "CATFISH_ENGINE": "ONNXRuntime",
+        "CATFISH_ENGINE_DELAY_SECONDS": "0.5",
     }
     assert Settings.from_env(env | {"CATFISH_THREADS": "1"}) == Settings(
         host="127.0.0.1",
@@ -91,6 +95,8 @@ def test_every_variable_of_the_contract_is_read() -> None:  # long: one line a v
         verification_samples=(("chelsea.jpg", "cat"), ("..data.png", "fïsh")),
         verification_min_accuracy=0.75,
         drain_seconds=0.0,
+        engine="onnxruntime",
+        engine_delay_seconds=0.5,
         revision="catfish-0123456789",
         threads=1,
     )
@@ -138,6 +144,7 @@ def test_every_variable_of_the_contract_is_read() -> None:  # long: one line a v
         ("CATFISH_VERIFICATION_SAMPLES", "[" * 100_000, "spec.verification.samples"),
         ("CATFISH_VERIFICATION_MIN_ACCURACY", "80%", "spec.verification.minAccuracy"),
         ("CATFISH_DRAIN_SECONDS", "-1", "spec.drainSeconds"),
+        ("CATFISH_ENGINE", "tensorrt", "CATFISH_ENGINE"),
         ("CATFISH_LOG_LEVEL", "loud", "CATFISH_LOG_LEVEL"),
     ],
 )

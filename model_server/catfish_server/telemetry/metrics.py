@@ -3,7 +3,7 @@
 One registry of its own for each server: nothing is global, so that two servers in one process do not mix.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -53,6 +53,12 @@ class Metrics:
         self._queued = Gauge(
             "catfish_queued_requests", "Requests that wait for an inference thread.", registry=self.registry
         )
+        self._engines = Counter(
+            "catfish_engines_tried",
+            "Engines that were tried in the place of eager, by what became of them.",
+            ["engine", "state"],
+            registry=self.registry,
+        )
         # Before the first of each kind a rate over it would be unknown instead of 0.
         for status in _AWAITED_STATUSES:
             self._requests.labels("/predict", str(status))
@@ -68,6 +74,14 @@ class Metrics:
     def watch_queue(self, queued: Callable[[], int]) -> None:
         """Reads the length of the queue from its owner."""
         self._queued.set_function(lambda: float(queued()))
+
+    def watch_runtime(self, runtime: Callable[[], Mapping[str, object]]) -> None:
+        """Reads what runs the model, which may change, from its owner: engine, device, instruction set, threads."""
+        self.registry.register(_Runtime(runtime))
+
+    def tried(self, engine: str, state: str) -> None:
+        """An engine was tried; both are words of `inference.engines`."""
+        self._engines.labels(engine, state).inc()
 
     def started(self) -> None:
         """A request is being answered."""
@@ -100,6 +114,22 @@ def _version() -> str:
         return version("catfish")
     except PackageNotFoundError:  # run from a checkout that is not installed
         return "checkout"
+
+
+class _Runtime(Collector):
+    """What runs the model, as labels of one gauge."""
+
+    def __init__(self, runtime: Callable[[], Mapping[str, object]]) -> None:
+        self._runtime = runtime
+
+    def collect(self) -> list[Metric]:
+        now = self._runtime()
+        labels = ("engine", "device", "instruction_set")
+        info = GaugeMetricFamily("catfish_engine_info", "Always 1: what runs the model now.", labels=labels)
+        info.add_metric([str(now[label]) for label in labels], 1.0)
+        threads = GaugeMetricFamily("catfish_inference_threads", "Threads that run the model.")
+        threads.add_metric([], float(str(now["threads"])))
+        return [info, threads]
 
 
 class _Stages(Collector):

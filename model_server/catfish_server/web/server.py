@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from http import HTTPStatus
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
@@ -53,6 +54,11 @@ class Server:
         self._admin: Admin | None = None
         self._api: Listener | None = None
         self._stop_requests: list[float] = []  # seconds of draining, one for each signal
+
+    @property
+    def metrics(self) -> Metrics:
+        """What it counts."""
+        return self._metrics
 
     @property
     def admin_port(self) -> int | None:
@@ -108,6 +114,7 @@ class Server:
 
         self._metrics.know_classes(classifier.labels)
         self._metrics.watch_queue(classifier.engine.queued)
+        self._metrics.watch_runtime(lambda: asdict(classifier.runtime))
         return Listener(
             create_app(self._settings, classifier, self._metrics),
             host=self._settings.host,
