@@ -120,6 +120,10 @@ bench-settle: prerequisites $(VENV)/.installed ## 50 models at once: requests to
 bench-drain: $(VENV)/.installed ## SIGTERM under load: requests failed or reset, CPU time a request
 	$(BIN)/python -m benchmarks.drain
 
+.PHONY: bench-serve
+bench-serve: $(VENV)/.installed ## Rate, latency and CPU a request beside mosec and Flask on waitress, in the same minutes (20 min)
+	$(BIN)/python -m benchmarks.serve $(BENCH_ARGS)
+
 .PHONY: bench-rollout-load
 bench-rollout-load: ## Requests failed while a model is scaled and updated under load (needs `make demo` before)
 	$(PYTHON) -m benchmarks.rollout_load
