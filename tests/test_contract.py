@@ -11,7 +11,7 @@ from catfish_operator import pods, reasons
 from catfish_operator.controller import readings
 from catfish_operator.model import CatfishModel
 from catfish_operator.resources import deployment
-from catfish_server import errors, settings
+from catfish_server import errors, settings, variables
 from catfish_server.lifecycle import Stage
 from catfish_server.predictions import destination, stores
 from catfish_server.telemetry import metrics
@@ -93,7 +93,7 @@ def test_the_operator_sets_exactly_the_variables_of_the_contract():
 
 
 def test_the_server_reads_every_variable_of_the_contract():
-    assert named_in_the_contract() <= {variable.name for variable in settings.VARIABLES}
+    assert named_in_the_contract() <= {variable.name for variable in variables.VARIABLES}
 
 
 def test_what_the_spec_says_arrives_in_the_server_unchanged():

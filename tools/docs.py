@@ -12,7 +12,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
-from catfish_server import settings
+from catfish_server import variables
 from catfish_server.lifecycle import Lifecycle, Weights
 from catfish_server.models.model import Runtime
 from catfish_server.settings import Settings
@@ -35,7 +35,7 @@ def settings_table() -> str:
     meanings = _meanings()
     defaults = {field.name: field for field in fields(Settings)}
     lines = ["| variable | flag | field of the `CatfishModel` | default | meaning |", "|---|---|---|---|---|"]
-    for one in settings.VARIABLES:
+    for one in variables.VARIABLES:
         default = "required" if one.required else DEFAULTS.get(one.attribute)
         if default is None:
             value = defaults[one.attribute].default

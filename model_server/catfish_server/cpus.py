@@ -17,8 +17,25 @@ def available(root: Path = Path("/")) -> int:
         root: where `proc` and `sys` are found.
     """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quotas = [math.ceil(quota) for folder in _folders(root) if (quota := _quota(folder)) is not None]
-    return max(1, min([affinity, *quotas]))
+    return max(1, min([affinity, *(math.ceil(quota) for quota in _quotas(root))]))
+
+
+def limited(root: Path = Path("/")) -> bool:
+    """Whether a quota of a cgroup limits this process: what it spends on one thing is missing for another."""
+    return bool(_quotas(root))
+
+
+def model(root: Path = Path("/")) -> str:
+    """Which processor this is, as far as it says: name, family, model and stepping.
+
+    Args:
+        root: where `proc` is found.
+    """
+    first = _read(root / "proc/cpuinfo").split("\n\n", 1)[0]
+    told = {
+        name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first.splitlines())
+    }
+    return " ".join(told.get(name, "") for name in ("model name", "cpu family", "model", "stepping")).strip()
 
 
 def instruction_set(root: Path = Path("/")) -> str:
@@ -47,12 +64,17 @@ _INSTRUCTIONS = {
 the widest first."""
 
 
-def _folders(root: Path) -> Iterator[Path]:
-    """The folders of the cgroup of this process and of all its parents, of both versions."""
+def folders(root: Path, controller: str) -> Iterator[Path]:
+    """The folders of the cgroup of this process and of all its parents, of both versions.
+
+    Args:
+        root: where `proc` and `sys` are found.
+        controller: `cpu` or `memory`.
+    """
     mounts = root / "sys/fs/cgroup"
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, path = (*line.split(":", 2), "", "")[:3]
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
         # Version 2 has no controllers in its line and one mount; version 1 has a mount for each set.
         mount = mounts / controllers if controllers else mounts
@@ -61,6 +83,10 @@ def _folders(root: Path) -> Iterator[Path]:
         # parent.
         for folder in (inside, *inside.parents):
             yield mount / folder
+
+
+def _quotas(root: Path) -> list[float]:
+    return [quota for folder in folders(root, "cpu") if (quota := _quota(folder)) is not None]
 
 
 def _quota(folder: Path) -> float | None:

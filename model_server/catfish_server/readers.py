@@ -154,6 +154,17 @@ def log_level(text: str) -> str:
     return text.upper()
 
 
+def one_of(*words: str) -> Callable[[str], str]:
+    """A reader of one of these words."""
+
+    def read(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError(f"must be {', '.join(words[:-1])} or {words[-1]}")
+        return text.lower()
+
+    return read
+
+
 def http_url(text: str) -> str:
     """The address of an HTTP service, without a path of its own after it."""
     try:

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from catfish_server import cpus, readers
+from catfish_server import cpus
 from catfish_server.errors import InvalidSpec
-from catfish_server.variables import PREDICTION_LOG, Variable
+from catfish_server.variables import EAGER, VARIABLES
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -65,6 +65,9 @@ class Settings:
         prediction_log_files: that are kept. `CATFISH_PREDICTION_LOG_FILES`.
         user_header: whose value tells who asks; None: nobody is told apart. `CATFISH_USER_HEADER`.
         cache_dir: where downloads are kept; must be writable. `CATFISH_CACHE_DIR`.
+        engine: what runs a model of the registry: `auto`, `eager`, `torchscript` or `onnxruntime`; all begin with
+            eager. `CATFISH_ENGINE`.
+        engine_delay_seconds: from being ready until other engines are tried. `CATFISH_ENGINE_DELAY_SECONDS`.
         log_level: of Python's logging. `CATFISH_LOG_LEVEL`.
         access_log: whether each request is a line of JSON on standard output. `CATFISH_ACCESS_LOG`.
     """
@@ -109,6 +112,8 @@ class Settings:
     prediction_log_files: int = 10
     user_header: str | None = None
     cache_dir: Path = Path("/tmp")  # noqa: S108 (weights/cache.py makes a private directory in it)
+    engine: str = EAGER
+    engine_delay_seconds: float = 10.0
     log_level: str = "INFO"
     access_log: bool = False
 
@@ -129,161 +134,6 @@ class Settings:
                     f"{variable.field or variable.name}: is required ({variable.name} is not set)"
                 )
         return cls(**values)  # type: ignore[arg-type]  # each reader returns the type of its attribute
-
-
-_PORT = readers.integer(0, 65535)
-
-VARIABLES: tuple[Variable, ...] = (
-    Variable(name="CATFISH_HOST", attribute="host", parse=str, flag="--host"),
-    Variable(name="CATFISH_PORT", attribute="port", parse=_PORT, flag="--port"),
-    Variable(name="CATFISH_ADMIN_PORT", attribute="admin_port", parse=_PORT, flag="--admin-port"),
-    Variable(name="CATFISH_GRPC_PORT", attribute="grpc_port", parse=_PORT, flag="--grpc-port"),
-    Variable(
-        name="CATFISH_MODEL_NAME",
-        attribute="model_name",
-        parse=readers.name,
-        field="metadata.name",
-        flag="--model-name",
-    ),
-    Variable(
-        name="CATFISH_MODEL_LOCATION",
-        attribute="location",
-        parse=str,
-        field="spec.weights.url",
-        flag="--weights",
-        required=True,
-    ),
-    Variable(
-        name="CATFISH_MODEL_SHA256",
-        attribute="sha256",
-        parse=readers.sha256,
-        field="spec.weights.sha256",
-        flag="--sha256",
-    ),
-    Variable(
-        name="CATFISH_WEIGHTS_ENDPOINT",
-        attribute="weights_endpoint",
-        parse=readers.http_url,
-        field="spec.weights.endpoint",
-        flag="--weights-endpoint",
-        echoed=False,
-    ),
-    Variable(
-        name="CATFISH_ARCHITECTURE",
-        attribute="architecture",
-        parse=readers.name,
-        field="spec.model.architecture",
-        flag="--architecture",
-    ),
-    Variable(
-        name="CATFISH_HEAD_HIDDEN",
-        attribute="head_hidden",
-        parse=readers.integer(1, 1_000_000),
-        field="spec.model.head.hidden",
-        flag="--head-hidden",
-    ),
-    Variable(
-        name="CATFISH_CLASSES",
-        attribute="classes",
-        parse=readers.classes,
-        field="spec.model.classes",
-        flag="--classes",
-    ),
-    Variable(
-        name="CATFISH_IMAGE_SIZE",
-        attribute="image_size",
-        parse=readers.integer(8, 2048),
-        field="spec.model.imageSize",
-        flag="--image-size",
-    ),
-    Variable(
-        name="CATFISH_IMAGE_MEAN",
-        attribute="mean",
-        parse=readers.triple(-10, 10, above=False),
-        field="spec.model.mean",
-        flag="--mean",
-    ),
-    Variable(
-        name="CATFISH_IMAGE_STD",
-        attribute="std",
-        parse=readers.triple(0, 10, above=True),
-        field="spec.model.std",
-        flag="--std",
-    ),
-    Variable(
-        name="CATFISH_UNKNOWN_THRESHOLD",
-        attribute="unknown_threshold",
-        parse=readers.number(0, 1),
-        field="spec.prediction.unknownThreshold",
-        flag="--unknown-threshold",
-    ),
-    Variable(
-        name="CATFISH_RETURN_PROBABILITIES",
-        attribute="return_probabilities",
-        parse=readers.boolean,
-        field="spec.prediction.returnProbabilities",
-        flag="--return-probabilities",
-    ),
-    Variable(
-        name="CATFISH_IMAGE_URLS_ENABLED",
-        attribute="image_urls_enabled",
-        parse=readers.boolean,
-        field="spec.prediction.imageURLs.enabled",
-    ),
-    Variable(
-        name="CATFISH_IMAGE_URLS_ALLOW_HOSTS",
-        attribute="image_urls_allow_hosts",
-        parse=readers.hosts,
-        field="spec.prediction.imageURLs.allowHosts",
-        flag="--allow-hosts",
-    ),
-    Variable(
-        name="CATFISH_VERIFICATION_DIR",
-        attribute="verification_dir",
-        parse=Path,
-        field="spec.verification.configMapRef",
-        flag="--verification-dir",
-    ),
-    Variable(
-        name="CATFISH_VERIFICATION_SAMPLES",
-        attribute="verification_samples",
-        parse=readers.samples,
-        field="spec.verification.samples",
-        flag="--verification-samples",
-    ),
-    Variable(
-        name="CATFISH_VERIFICATION_MIN_ACCURACY",
-        attribute="verification_min_accuracy",
-        parse=readers.number(0, 1),
-        field="spec.verification.minAccuracy",
-        flag="--verification-min-accuracy",
-    ),
-    Variable(
-        name="CATFISH_DRAIN_SECONDS",
-        attribute="drain_seconds",
-        parse=readers.number(0, 3600),
-        field="spec.drainSeconds",
-        flag="--drain-seconds",
-    ),
-    Variable(name="CATFISH_REVISION", attribute="revision", parse=readers.name),
-    Variable(name="CATFISH_THREADS", attribute="threads", parse=readers.integer(1, 1024), flag="--threads"),
-    Variable(name="CATFISH_MAX_BODY_BYTES", attribute="max_body_bytes", parse=readers.integer(1, 2**31 - 1)),
-    Variable(name="CATFISH_MAX_PIXELS", attribute="max_pixels", parse=readers.integer(1, 1_000_000_000)),
-    Variable(name="CATFISH_MAX_IMAGES", attribute="max_images", parse=readers.integer(1, 1024)),
-    Variable(
-        name="CATFISH_REQUEST_TIMEOUT_SECONDS",
-        attribute="request_timeout_seconds",
-        parse=readers.number(0.1, 3600),
-    ),
-    Variable(name="CATFISH_QUEUE_LENGTH", attribute="queue_length", parse=readers.integer(1, 100_000)),
-    Variable(name="CATFISH_MAX_WAIT_SECONDS", attribute="max_wait_seconds", parse=readers.number(0, 3600)),
-    Variable(name="CATFISH_MAX_BATCH", attribute="max_batch", parse=readers.integer(1, 1024)),
-    *PREDICTION_LOG,
-    Variable(name="CATFISH_CACHE_DIR", attribute="cache_dir", parse=Path, flag="--cache-dir"),
-    Variable(name="CATFISH_LOG_LEVEL", attribute="log_level", parse=readers.log_level, flag="--log-level"),
-    Variable(name="CATFISH_ACCESS_LOG", attribute="access_log", parse=readers.boolean, flag="--access-log"),
-)
-"""Every variable that is read, in the order of `--help`."""
 
 
 def flags(arguments: Sequence[str]) -> dict[str, str]:

@@ -73,7 +73,9 @@ def serve(settings: Settings, env: Mapping[str, str]) -> None:
         # What it imports takes its time (torch: seconds), and the probes are answered meanwhile.
         from catfish_server.inference import build  # noqa: PLC0415
 
-        classifier = build.classifier(settings, env, lifecycle=lifecycle, sandbox=sandbox)
+        classifier = build.classifier(
+            settings, env, lifecycle=lifecycle, sandbox=sandbox, tried=server.metrics.tried
+        )
     finally:
         sandbox.close()
     server.run(classifier, log=log)

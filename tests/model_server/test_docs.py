@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from catfish_server import settings
+from catfish_server import variables
 from tools import docs
 
 
@@ -18,7 +18,7 @@ def test_the_page_lists_every_setting_with_its_flag_and_its_field():
     page = (docs.ROOT / "docs" / "server.md").read_text()
     rows = re.findall(r"^\| `(CATFISH_\w+)` \| (?:`([^`]+)`)? ?\| (?:`([^`]+)`)? ?\|", page, re.MULTILINE)
     listed = {name: (flag or None, field or None) for name, flag, field in rows}
-    assert listed == {variable.name: (variable.flag, variable.field) for variable in settings.VARIABLES}
+    assert listed == {variable.name: (variable.flag, variable.field) for variable in variables.VARIABLES}
 
 
 def test_every_setting_has_a_meaning_and_a_default_that_reads_well():

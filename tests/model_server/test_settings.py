@@ -11,7 +11,7 @@ from catfish_server.settings import Settings
 REQUIRED = {"CATFISH_MODEL_LOCATION": "/w.pt", "CATFISH_CLASSES": '["cat", "fish"]'}
 
 
-def test_every_default_is_the_documented_one() -> None:
+def test_every_default_is_the_documented_one() -> None:  # long: one line for each setting
     assert asdict(Settings.from_env(REQUIRED | {"CATFISH_THREADS": "3"})) == {
         "location": "/w.pt",
         "classes": ("cat", "fish"),
@@ -53,6 +53,8 @@ def test_every_default_is_the_documented_one() -> None:
         "prediction_log_files": 10,
         "user_header": None,
         "cache_dir": Path("/tmp"),
+        "engine": "eager",
+        "engine_delay_seconds": 10.0,
         "log_level": "INFO",
         "access_log": False,
     }
@@ -88,6 +90,8 @@ def test_every_variable_of_the_contract_is_read() -> None:  # long: one line a v
         "CATFISH_USER_HEADER": "X-User-Id",
         "CATFISH_DRAIN_SECONDS": "0",
         "CATFISH_REVISION": "catfish-0123456789",
+        "CATFISH_ENGINE": "ONNXRuntime",
+        "CATFISH_ENGINE_DELAY_SECONDS": "0.5",
     }
     assert Settings.from_env(env | {"CATFISH_THREADS": "1"}) == Settings(
         host="127.0.0.1",
@@ -117,6 +121,8 @@ def test_every_variable_of_the_contract_is_read() -> None:  # long: one line a v
         prediction_log_include_tensors=True,
         user_header="X-User-Id",
         drain_seconds=0.0,
+        engine="onnxruntime",
+        engine_delay_seconds=0.5,
         revision="catfish-0123456789",
         threads=1,
     )
@@ -176,6 +182,7 @@ def test_every_variable_of_the_contract_is_read() -> None:  # long: one line a v
         ("CATFISH_MAX_IMAGES", "0", "CATFISH_MAX_IMAGES"),
         ("CATFISH_MAX_IMAGES", "1025", "CATFISH_MAX_IMAGES"),
         ("CATFISH_ACCESS_LOG", "verbose", "CATFISH_ACCESS_LOG"),
+        ("CATFISH_ENGINE", "tensorrt", "CATFISH_ENGINE"),
         ("CATFISH_LOG_LEVEL", "loud", "CATFISH_LOG_LEVEL"),
     ],
 )

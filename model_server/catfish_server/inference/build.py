@@ -6,7 +6,7 @@ models that need it; an ONNX model is served in an image without it.
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from catfish_server.lifecycle import Lifecycle, Stage, Weights
 from catfish_server.models import programs
 from catfish_server.models.model import Loaded, Runtime
 from catfish_server.settings import Settings
+from catfish_server.variables import EAGER
 from catfish_server.weights import fetch, formats, local, location
 from catfish_server.weights.sandbox import Sandbox
 
@@ -27,9 +28,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+CUDA_THREADS = 2
+"""Inference threads in front of one GPU: one copies while the other computes; the CPU quota says nothing of it."""
+
 
 def classifier(
-    settings: Settings, env: Mapping[str, str], *, lifecycle: Lifecycle, sandbox: Sandbox
+    settings: Settings,
+    env: Mapping[str, str],
+    *,
+    lifecycle: Lifecycle,
+    sandbox: Sandbox,
+    tried: Callable[[str, str], None] = lambda _engine, _state: None,
 ) -> Classifier:
     """The model of the settings: loaded, warm, and right about the golden images.
 
@@ -38,12 +47,14 @@ def classifier(
         env: the environment, for the credentials of a store.
         lifecycle: told how far it is.
         sandbox: reads pickles; closed afterwards, needed or not.
+        tried: told of each engine that is tried later on, and of what became of it.
 
     Raises:
         StartupFailure: there can be no such classifier.
     """
     loaded, classes = _loaded(settings, env, lifecycle=lifecycle, sandbox=sandbox)
     lifecycle.enter(Stage.WARMING)
+    threads = settings.threads if loaded.device == "cpu" else CUDA_THREADS
     made = Classifier(
         prepare(loaded, classes=classes, image_size=settings.image_size),
         classes,
@@ -51,20 +62,24 @@ def classifier(
         mean=settings.mean,
         std=settings.std,
         unknown_threshold=settings.unknown_threshold,
-        threads=settings.threads,
+        threads=threads,
         timeout_seconds=settings.request_timeout_seconds,
         queue_length=settings.queue_length,
         max_wait_seconds=settings.max_wait_seconds,
         max_batch=settings.max_batch,
         runtime=Runtime(
             engine=loaded.engine,
-            device="cpu",
+            device=loaded.device,
             instruction_set=cpus.instruction_set(),
-            threads=settings.threads,
+            threads=threads,
         ),
     )
     _warm_up(made, settings)
     _verify(made, settings, lifecycle)
+    if settings.architecture not in formats.PROGRAMS and settings.engine != EAGER:
+        from catfish_server.inference.engines import start  # noqa: PLC0415 (imports torch)
+
+        start.begin(made, loaded, settings, lifecycle=lifecycle, count=tried)
     return made
 
 
@@ -132,6 +147,7 @@ def _check_vouched(settings: Settings) -> None:
 
 def _of_registry(settings: Settings, weights: "StateDict") -> tuple[Loaded, tuple[str, ...]]:
     # Not at the top: they import torch.
+    from catfish_server.inference.engines import modules  # noqa: PLC0415
     from catfish_server.models import registry  # noqa: PLC0415
     from catfish_server.models.module import TorchModel  # noqa: PLC0415
 
@@ -143,7 +159,12 @@ def _of_registry(settings: Settings, weights: "StateDict") -> tuple[Loaded, tupl
         image_size=settings.image_size,
         head_hidden=settings.head_hidden,
     )
-    return Loaded(model=TorchModel.channels_last(module), reference=None, classes=weights.classes), classes
+    TorchModel.channels_last(module)
+    place = modules.device()
+    loaded = Loaded(
+        model=modules.on(place, module), reference=None, classes=weights.classes, device=str(place)
+    )
+    return loaded, classes
 
 
 def _classes(settings: Settings, named: str | None) -> tuple[str, ...]:

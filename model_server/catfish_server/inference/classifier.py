@@ -1,7 +1,7 @@
 """A loaded model that turns images into classes."""
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Protocol
@@ -137,6 +137,7 @@ class Classifier:
         self._runtime = runtime or Runtime(
             engine="torch", device="cpu", instruction_set=cpus.instruction_set(), threads=threads
         )
+        self._on_close: list[Callable[[], None]] = []
         pixels = image_size * image_size
         self.engine = Engine(
             model,
@@ -234,8 +235,14 @@ class Classifier:
         """
         return replace(self._prediction(logits), input=image, output=logits)
 
+    def on_close(self, end: Callable[[], None]) -> None:
+        """Has `close` call this first: what works on the model in the background ends with it."""
+        self._on_close.append(end)
+
     def close(self) -> None:
-        """Ends the inference threads."""
+        """Ends what works in the background, and the inference threads."""
+        for end in self._on_close:
+            end()
         self.engine.close()
 
     def _run_on_all_threads(self, passes: int) -> None:

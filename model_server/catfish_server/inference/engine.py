@@ -17,7 +17,7 @@ from math import ceil
 import numpy as np
 
 from catfish_server.errors import Overloaded, RequestError
-from catfish_server.inference.jobs import Job, await_all, late
+from catfish_server.inference.jobs import Batch, Job, await_all, late
 from catfish_server.inference.pace import Pace
 from catfish_server.models.model import Images, Logits, Model
 from catfish_server.telemetry import passes
@@ -39,21 +39,6 @@ class TooManyImages(RequestError):
 
     status = 413
     title = "Too many images"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """One pass of the model that answered, as an observer is told of it.
-
-    Attributes:
-        size: images in it.
-        queued_seconds: of each of them, from its arrival to the beginning of the pass.
-        seconds: that the pass took.
-    """
-
-    size: int
-    queued_seconds: tuple[float, ...]
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +205,8 @@ class Engine:
 
     def _work(self, number: int) -> None:
         while (taken := self._take(number)) is not None:
-            running, jobs = taken
-            self._answer(number, running, jobs)
+            self._answer(number, *taken)
+            del taken  # a thread that waits may not keep a model that was replaced, nor the images
 
     def _take(self, number: int) -> tuple[_Running, list[Job]] | None:
         """The next batch for a thread and the model to run it with, None at the end."""

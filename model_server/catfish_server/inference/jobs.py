@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 from catfish_server.errors import Overloaded, RequestError
 from catfish_server.models.model import Images, Logits
@@ -46,6 +47,21 @@ class Job:
         """Answers with an error, where somebody waits for an answer."""
         if self.result.running() or self.result.set_running_or_notify_cancel():
             self.result.set_exception(error)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """One pass of the model that answered, as an observer is told of it.
+
+    Attributes:
+        size: images in it.
+        queued_seconds: of each of them, from its arrival to the beginning of the pass.
+        seconds: that the pass took.
+    """
+
+    size: int
+    queued_seconds: tuple[float, ...]
+    seconds: float
 
 
 @contextmanager

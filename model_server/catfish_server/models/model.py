@@ -71,9 +71,11 @@ class Loaded:
             where nothing was done. None for a module whose keys and shapes have been checked already.
         classes: that the file names, as text; None where it names none.
         engine: what runs it: `torch`, `torchscript` or `onnxruntime`.
+        device: where it runs, as in `Runtime`.
     """
 
     model: Model
     reference: Model | None
     classes: str | None
     engine: str = "torch"
+    device: str = "cpu"

@@ -41,6 +41,8 @@ class Session:
                 options.add_session_config_entry(_EXTERNAL_DIRECTORY, nothing)
                 content, providers = path.read_bytes(), ["CPUExecutionProvider"]
                 self._session = onnxruntime.InferenceSession(content, options, providers=providers)
+            # It keeps the file's bytes, as large as the weights, to begin anew with other providers.
+            self._session._model_bytes = None
         except Exception as error:  # its classes have no base of their own
             if OUT_OF_MEMORY.search(str(error)):
                 raise UnsafeWeights("asked for more memory than weights need while it was loaded") from error

@@ -169,21 +169,25 @@ class Calls(grpc.GenericRpcHandler):
             context.set_code(grpc.StatusCode.INTERNAL)
             context.set_details("The server failed; its log knows the request by its id.")
         finally:
-            self._metrics.answered(call.path, status)
-            self._metrics.finished()
-            self._exchanged(
-                Entry(
-                    method="POST",
-                    path=call.path,
-                    status=status,
-                    bytes_in=len(message),
-                    bytes_out=len(answer),
-                    seconds=self._clock() - began,
-                    request_id=caller.request_id,
-                    protocol="grpc",
-                )
-            )
+            self._over(call, status, bytes_in=len(message), bytes_out=len(answer), began=began)
         return answer
+
+    def _over(self, call: _Call, status: int, *, bytes_in: int, bytes_out: int, began: float) -> None:
+        """Tells of a call that has its answer."""
+        self._metrics.answered(call.path, status)
+        self._metrics.finished()
+        self._exchanged(
+            Entry(
+                method="POST",
+                path=call.path,
+                status=status,
+                bytes_in=bytes_in,
+                bytes_out=bytes_out,
+                seconds=self._clock() - began,
+                request_id=call.caller.request_id,
+                protocol="grpc",
+            )
+        )
 
     def _check_time(self, context: grpc.ServicerContext, arrived: float) -> None:
         """A call that nobody waits for any more, or that has waited too long, takes no time from the others."""

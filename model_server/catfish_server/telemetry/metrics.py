@@ -66,6 +66,7 @@ class Metrics:
     def __init__(self, lifecycle: Lifecycle, *, revision: str) -> None:
         self.registry = CollectorRegistry()
         self._make_requests()
+        self._make_others()
         self._make_predictions()
         self._make_times()
         info = Gauge(
@@ -99,6 +100,14 @@ class Metrics:
             "Requests that wait for an inference thread now.",
             registry=self.registry,
         )
+        # Before the first of each kind a rate over it would be unknown instead of 0.
+        for path in INFERENCES:
+            for status in _AWAITED_STATUSES:
+                self._requests.labels(path, str(status))
+        for reason in REASONS:
+            self._rejections.labels(reason)
+
+    def _make_others(self) -> None:
         self._bytes_in = Counter(
             "catfish_request_bytes", "Bodies that came, as bytes on the wire.", registry=self.registry
         )
@@ -110,12 +119,12 @@ class Metrics:
             "Lines of the access log that nobody read in time.",
             registry=self.registry,
         )
-        # Before the first of each kind a rate over it would be unknown instead of 0.
-        for path in INFERENCES:
-            for status in _AWAITED_STATUSES:
-                self._requests.labels(path, str(status))
-        for reason in REASONS:
-            self._rejections.labels(reason)
+        self._engines = Counter(
+            "catfish_engines_tried",
+            "Engines that were tried in the place of eager, by what became of them.",
+            ["engine", "state"],
+            registry=self.registry,
+        )
 
     def _make_predictions(self) -> None:
         self._predictions = Counter(
@@ -164,6 +173,10 @@ class Metrics:
     def watch_runtime(self, runtime: Callable[[], gauges.Runtime]) -> None:
         """Reads what the model runs on from its owner, who may change it while the server runs."""
         self.registry.register(gauges.Runtimes(runtime))
+
+    def tried(self, engine: str, state: str) -> None:
+        """An engine was tried; both are words of `inference.engines`."""
+        self._engines.labels(engine, state).inc()
 
     def started(self) -> None:
         """A request is being answered."""

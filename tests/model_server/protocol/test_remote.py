@@ -15,7 +15,6 @@ SERVICE = "/inference.GRPCInferenceService"
 
 
 def ask(channel, method, request, **options):
-    """The answer of a method, and the call with its metadata."""
     kinds = {name: getattr(pb, f"{method}{name}") for name in ("Request", "Response")}
     assert isinstance(request, kinds["Request"])
     stub = channel.unary_unary(
@@ -286,14 +285,8 @@ def test_reflection_names_the_services_and_describes_the_protocol(channel):
         "grpc.reflection.v1alpha.ServerReflection",
     }
     file = database.FindFileContainingSymbol("inference.GRPCInferenceService")
-    assert [method.name for method in file.service[0].method] == [
-        "ServerLive",
-        "ServerReady",
-        "ModelReady",
-        "ServerMetadata",
-        "ModelMetadata",
-        "ModelInfer",
-    ]
+    methods = ["ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer"]
+    assert [method.name for method in file.service[0].method] == methods
 
 
 def test_calls_are_counted_as_those_of_http_are(channel, pixels, wire):

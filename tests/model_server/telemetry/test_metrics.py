@@ -81,3 +81,27 @@ def test_two_servers_in_one_process_count_apart():
     first, second = Metrics(Lifecycle(), revision="a"), Metrics(Lifecycle(), revision="b")
     first.answered("/", 200)
     assert ("catfish_requests_total", "200", "/") not in samples(second)
+
+
+def test_what_runs_the_model_is_told_as_it_is_now():
+    now = {"engine": "torch", "device": "cpu", "instruction_set": "AVX-512 VNNI", "threads": 2}
+    metrics = Metrics(Lifecycle(), revision="")
+    metrics.watch_runtime(lambda: now)
+    before = ("catfish_engine_info", *sorted_by_name(now))
+    assert samples(metrics)[before] == 1
+    now["engine"] = "onnxruntime"
+    found = samples(metrics)
+    assert found[("catfish_engine_info", *sorted_by_name(now))] == 1
+    assert before not in found
+    assert found[("catfish_inference_threads",)] == 2
+
+
+def sorted_by_name(now):
+    return [now[label] for label in ("device", "engine", "instruction_set")]
+
+
+def test_engines_that_were_tried_are_counted_by_what_became_of_them():
+    metrics = Metrics(Lifecycle(), revision="")
+    metrics.tried("torchscript", "disagrees")
+    metrics.tried("torchscript", "disagrees")
+    assert samples(metrics)[("catfish_engines_tried_total", "torchscript", "disagrees")] == 2

@@ -1,0 +1,48 @@
+"""ONNX Runtime in float32, from what torch exports."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from catfish_server.models.model import Images, Model
+from catfish_server.models.onnx import Session
+
+# It tells of each step, and of operators that nobody has asked for.
+logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+logging.getLogger("onnxscript").setLevel(logging.ERROR)
+logging.getLogger("onnx_ir").setLevel(logging.ERROR)
+
+OWN = r"`isinstance\(treespec, LeafSpec\)` is deprecated"
+"""What torch 2.13 warns itself of while it exports."""
+
+
+def export(module: nn.Module, path: Path, *, example: Images) -> None:
+    """Writes the module as one ONNX file whose batch may have any size.
+
+    Args:
+        module: in eval mode, on the CPU.
+        path: of the file to write.
+        example: images to export it with.
+    """
+    images = torch.from_numpy(example).contiguous()
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.filterwarnings("ignore", message=OWN, category=FutureWarning)
+        torch.onnx.export(
+            module,
+            (images,),
+            path,
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+def load(path: Path) -> Model:
+    """A session of the file, rewritten for this processor, with one thread for each caller."""
+    return Session(path, optimized=True)
