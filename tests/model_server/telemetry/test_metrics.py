@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 from prometheus_client.parser import text_string_to_metric_families
 
 from catfish_server.lifecycle import Lifecycle, Stage, Weights
+from catfish_server.models.model import Runtime
 from catfish_server.telemetry.metrics import Metrics
 
 
@@ -84,20 +87,15 @@ def test_two_servers_in_one_process_count_apart():
 
 
 def test_what_runs_the_model_is_told_as_it_is_now():
-    now = {"engine": "torch", "device": "cpu", "instruction_set": "AVX-512 VNNI", "threads": 2}
+    now = [Runtime(engine="torch", device="cpu", instruction_set="AVX-512 VNNI", threads=2)]
     metrics = Metrics(Lifecycle(), revision="")
-    metrics.watch_runtime(lambda: now)
-    before = ("catfish_engine_info", *sorted_by_name(now))
+    metrics.watch_runtime(lambda: now[0])
+    before = ("catfish_runtime_info", "cpu", "torch", "AVX-512 VNNI", "2")
     assert samples(metrics)[before] == 1
-    now["engine"] = "onnxruntime"
+    now[0] = replace(now[0], engine="onnxruntime")
     found = samples(metrics)
-    assert found[("catfish_engine_info", *sorted_by_name(now))] == 1
+    assert found["catfish_runtime_info", "cpu", "onnxruntime", "AVX-512 VNNI", "2"] == 1
     assert before not in found
-    assert found[("catfish_inference_threads",)] == 2
-
-
-def sorted_by_name(now):
-    return [now[label] for label in ("device", "engine", "instruction_set")]
 
 
 def test_engines_that_were_tried_are_counted_by_what_became_of_them():
