@@ -146,7 +146,7 @@ def peer(kind: str, workload: Workload, directory: Path, image: bytes) -> Iterat
 def engine(admin_port: int) -> str:
     """What runs the model, as the server's metrics tell."""
     with urllib.request.urlopen(f"http://127.0.0.1:{admin_port}/metrics", timeout=10) as response:
-        found = re.search(r'catfish_engine_info{.*engine="(\w+)"', response.read().decode())
+        found = re.search(r'catfish_runtime_info{.*engine="(\w+)"', response.read().decode())
     return found[1] if found else "unknown"
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 from torchvision import models
 
 from catfish_server.inference.classifier import Classifier
+from catfish_server.models.module import TorchModel
 from tests.model_server.web.conftest import SETTINGS, Running
 
 pytestmark = pytest.mark.process
@@ -40,7 +41,7 @@ def resolves_this_machine_only(host, *arguments, **options):
 def url():
     torch.manual_seed(7)
     classifier = Classifier(
-        models.resnet18(weights=None, num_classes=2).eval(),
+        TorchModel(models.resnet18(weights=None, num_classes=2).eval()),
         SETTINGS.classes,
         image_size=SETTINGS.image_size,
         mean=SETTINGS.mean,

@@ -21,25 +21,28 @@ class Program:
         self.port, self.admin_port = env["CATFISH_PORT"], env["CATFISH_ADMIN_PORT"]
         self.log = directory / "termination-log"
         self.log.write_bytes(b"")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "catfish_server"],
-            env={
-                "PATH": os.environ["PATH"],
-                "PYTHONPATH": os.pathsep.join(sys.path),
-                "CATFISH_HOST": "127.0.0.1",
-                "CATFISH_CLASSES": "cat,fish",
-                "CATFISH_ARCHITECTURE": "resnet18",
-                "CATFISH_IMAGE_SIZE": "64",
-                "CATFISH_CACHE_DIR": str(directory),
-                "CATFISH_TERMINATION_LOG": str(self.log),
-                "CATFISH_DRAIN_SECONDS": "0",
-                "CATFISH_GRPC_PORT": "0",
-                **{name: str(value) for name, value in env.items()},
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        # A file: a pipe that nobody reads is full at some time, and whoever logs then waits for ever.
+        self.errors = directory / "stderr"
+        with self.errors.open("w") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "catfish_server"],
+                env={
+                    "PATH": os.environ["PATH"],
+                    "PYTHONPATH": os.pathsep.join(sys.path),
+                    "CATFISH_HOST": "127.0.0.1",
+                    "CATFISH_CLASSES": "cat,fish",
+                    "CATFISH_ARCHITECTURE": "resnet18",
+                    "CATFISH_IMAGE_SIZE": "64",
+                    "CATFISH_CACHE_DIR": str(directory),
+                    "CATFISH_TERMINATION_LOG": str(self.log),
+                    "CATFISH_DRAIN_SECONDS": "0",
+                    "CATFISH_GRPC_PORT": "0",
+                    **{name: str(value) for name, value in env.items()},
+                },
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
 
     def get(self, path):
         """Status and body of the API."""
@@ -62,9 +65,9 @@ class Program:
 
     def end(self, seconds=SECONDS):
         """The exit code, what was written to stderr, and the termination message."""
-        _, output = self.process.communicate(timeout=seconds)
+        self.process.communicate(timeout=seconds)
         told = self.log.read_bytes()
-        return self.process.returncode, output, json.loads(told) if told else None
+        return self.process.returncode, self.errors.read_text(), json.loads(told) if told else None
 
 
 def _get(port, path):

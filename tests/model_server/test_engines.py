@@ -40,7 +40,7 @@ def server(program, weights):
 
 
 def engine(running):
-    return re.search(r'catfish_engine_info{.*engine="(\w+)"', running.probe("/metrics")[1].decode())[1]
+    return re.search(r'catfish_runtime_info{.*engine="(\w+)"', running.probe("/metrics")[1].decode())[1]
 
 
 def until(condition):

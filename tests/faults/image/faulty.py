@@ -117,7 +117,7 @@ def _fail_predictions() -> None:
     def predict(*_: object, **__: object) -> NoReturn:
         raise RuntimeError("this image is faulty")
 
-    Classifier.predict = predict  # type: ignore[method-assign]  # this is the fault
+    Classifier.predict_all = predict  # type: ignore[method-assign]  # this is the fault
 
 
 def _leave(why: str) -> NoReturn:
