@@ -48,6 +48,7 @@ def test_a_bad_update_is_undone_with_v1_whole_all_the_while_and_costs_nothing_af
     assert scene.least == 3
     assert scene.ready_v1() == 3
     assert "spec.weights.sha256: not these bytes" in scene.body()["status"]["message"]
+    operator.wait_resyncs(1)  # the status tells by then that v2's pod is gone
     audit = Audit(plane.audit_log)
     operator.wait_resyncs(2)
     assert audit.writes(scene.namespace) == []
