@@ -89,9 +89,10 @@ class Update:
             self.least = min(self.least, self.ready_v1())
             body, v2 = self.body(), self.replica_set(":v2")
             is_back = condition(body, "UpToDate").get("reason") == "RolledBack"
-            gone = v2["status"].get("replicas", 0) == 0 and v2["spec"]["replicas"] == 0
+            if not is_back or v2["status"].get("replicas", 0) or v2["spec"]["replicas"]:
+                return False
             # On the way back it may be 0, until v2's last pod is gone.
-            return is_back and gone and self.deployment()["spec"].get("minReadySeconds") == 1
+            return self.deployment()["spec"].get("minReadySeconds") == 1
 
         wait_for(back, seconds=seconds, what="v2 is undone")
         assert condition(self.body(), "Stalled")["reason"] == reason
