@@ -8,6 +8,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
@@ -177,3 +178,21 @@ def http_url(text: str) -> str:
     if parts.username is not None or parts.query or parts.fragment:
         raise ValueError("must hold no user name, query or fragment")
     return text.rstrip("/")
+
+
+def json_object(text: bytes, *, max_brackets: int) -> dict[str, Any]:
+    """The JSON object of a body.
+
+    Raises:
+        ValueError: it is none, or has more brackets; the text is a sentence for the caller.
+    """
+    # The parser is recursive. Brackets inside strings count too: no request needs that many of them.
+    if text.count(b"{") + text.count(b"[") > max_brackets:
+        raise ValueError(f"The JSON has more than {max_brackets} brackets.")
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
+        raise ValueError("The body is not JSON.") from error
+    if not isinstance(document, dict):
+        raise ValueError("The body must be a JSON object.")  # noqa: TRY004 (what a caller sent is a value)
+    return document

@@ -84,7 +84,7 @@ class Classifies(Protocol):
 
 
 def classify(classifier: Classifies, data: bytes, *, max_pixels: int) -> Prediction:
-    """The class of an encoded image: the one way to it, for requests and for golden images.
+    """The class of an encoded image, as a request of one would be answered: for golden images.
 
     Raises:
         RequestError: the bytes are no image that is taken, or the model has too much to do.

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from catfish_server import readers
 from catfish_server.errors import Overloaded
 from catfish_server.protocol import tensors
 from catfish_server.protocol.errors import BadInference
@@ -138,15 +139,10 @@ def _nested(model: OpenModel) -> int:
 
 def _document(text: bytes, *, brackets: int) -> dict[str, Any]:
     # Each takes 64 bytes and more once it is read.
-    if text.count(b"{") + text.count(b"[") > brackets:
-        raise BadInference(f"The JSON has more than {brackets} brackets.")
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
-        raise BadInference("The body is not JSON.") from error
-    if not isinstance(document, dict):
-        raise BadInference("The body must be a JSON object.")
-    return document
+        return readers.json_object(text, max_brackets=brackets)
+    except ValueError as error:
+        raise BadInference(str(error)) from error
 
 
 def _id(document: dict[str, Any]) -> str | None:

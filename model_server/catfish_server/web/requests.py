@@ -2,12 +2,12 @@
 
 import base64
 import binascii
-import json
 from dataclasses import dataclass
 
 from flask import Request
 from werkzeug.datastructures import FileStorage
 
+from catfish_server import readers
 from catfish_server.errors import RequestError
 
 MAX_JSON_DEPTH = 32
@@ -208,16 +208,10 @@ def document_of(text: bytes, *, max_brackets: int = MAX_JSON_DEPTH) -> dict[str,
     Raises:
         BadRequest: it is none, or has more brackets than a request of this API needs.
     """
-    # The parser is recursive. Brackets inside strings count too: none of the fields needs this many of them.
-    if text.count(b"{") + text.count(b"[") > max_brackets:
-        raise BadRequest(f"The JSON has more than {max_brackets} brackets.")
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
-        raise BadRequest("The body is not JSON.") from error
-    if not isinstance(document, dict):
-        raise BadRequest("The body must be a JSON object.")
-    return document
+        return readers.json_object(text, max_brackets=max_brackets)
+    except ValueError as error:
+        raise BadRequest(str(error)) from error
 
 
 def _base64(text: str, field: str) -> bytes:
