@@ -12,6 +12,7 @@ from pathlib import Path
 
 from localcluster.controlplane import ControlPlane
 from tests.integration.audit import Audit
+from tests.integration.conftest import establish
 from tests.integration.kubelet import kubelet
 from tests.integration.operator_process import (
     MANIFESTS,
@@ -85,9 +86,7 @@ def measure(plane: ControlPlane, directory: Path, *, models: int, quiet: float) 
 
 def prepare(plane: ControlPlane) -> None:
     """Puts the CRD and the operator's rights in place."""
-    crd = str(ROOT / "crds" / "catfishmodels.yaml")
-    plane.kubectl("apply", "--server-side", "-f", crd)
-    plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", crd)
+    establish(plane)
     for manifest in MANIFESTS:
         plane.kubectl("apply", "-f", str(ROOT / "manifests" / "base" / manifest))
     wait_for(

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from demo import tools
-from demo.kube import Kube, KubectlFailed, find_kubectl, wait_for
+from demo.kube import Kube, KubectlFailed, established, find_kubectl, wait_for
 from demo.report import DemoFailure, Report
 
 VERSIONS = ("v1", "v2")
 SERVER_IMAGES = tuple(f"catfish-server:{version}" for version in VERSIONS)
 OPERATOR_IMAGE = "catfish-operator:dev"
+CRD = "catfishmodels.catfish.dev"
 OPERATOR_NAMESPACE = "catfish-system"
 
 
@@ -73,7 +74,7 @@ def install_operator(report: Report, kube: Kube, chosen: Installation = CLUSTER_
         kube.run("apply", "-k", chosen.kustomization)
         if there_before:  # its image may be another under the same tag; the models do not notice a restart
             kube.run("rollout", "restart", "deployment/catfish-operator", "--namespace", chosen.namespace)
-        kube.run("wait", "--for=condition=Established", "crd/catfishmodels.catfish.dev", "--timeout=30s")
+        wait_for("the CRD to be served", lambda: established(kube.get("crd", CRD) or {}), seconds=30)
         wait_for("the operator to be available", lambda: _available(kube, chosen.namespace), seconds=120)
         step.outcome = f"deployment/catfish-operator in {chosen.namespace}"
 

@@ -113,6 +113,12 @@ def wait_for(what: str, look: Callable[[], Found | None], *, seconds: float, eve
         time.sleep(every)
 
 
+def established(crd: Mapping[str, Any]) -> bool:
+    """Whether the CRD is served. `kubectl wait` breaks off on one that is too new to have conditions."""
+    conditions = crd.get("status", {}).get("conditions") or []
+    return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
+
+
 def find_kubectl() -> tuple[str, ...]:
     """The user's kubectl, else the local cluster's own command."""
     found = shutil.which("kubectl")

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from demo.kube import established
 from localcluster.controlplane import ControlPlane
 from tests.integration.house import RESYNC_SECONDS, House
 from tests.integration.kubelet import kubelet
@@ -55,15 +56,9 @@ def namespace(plane: ControlPlane) -> Iterator[str]:
 
 
 def establish(plane: ControlPlane) -> None:
-    """Puts the CRD in and waits until it is served; `kubectl wait` fails on one that has no conditions yet."""
+    """Puts the CRD in and waits until it is served."""
     plane.kubectl("apply", "--server-side", "-f", str(CRD))
-
-    def served() -> bool:
-        found = json.loads(plane.kubectl("get", "-f", str(CRD), "-o", "json"))
-        conditions = found.get("status", {}).get("conditions") or []
-        return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
-
-    eventually(served)
+    eventually(lambda: established(json.loads(plane.kubectl("get", "-f", str(CRD), "-o", "json"))))
 
 
 def eventually(condition: Callable[[], T], *, seconds: float = 30) -> T:
