@@ -104,6 +104,8 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write("-m is how the tiers are told apart: `make help` names a target for each\n")
         return 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Where a script has put this into the background SIGINT is ignored, in the tests too, which then never end by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     began = time.monotonic()
     codes: dict[str, int] = {}
     ended: list[Tier] = []

@@ -7,6 +7,7 @@ Until it is needed it waits at a pipe; it ends when the pipe does.
 """
 
 import contextlib
+import gc
 import json
 import multiprocessing.connection
 import os
@@ -130,6 +131,7 @@ def _serve(pipe: "multiprocessing.connection.Connection[bytes, bytes]", *, likel
 
         source, target = (Path(name) for name in json.loads(pipe.recv_bytes()))
         _limit(source.stat().st_size)
+        gc.disable()  # weights have no cycles, and looking for some takes as long as the reading
         pipe.send_bytes(json.dumps(_verdict(unpickle.convert, source, target)).encode())
     except BaseException:  # noqa: BLE001 (nothing may get from here into the parent's code)
         os._exit(1)
