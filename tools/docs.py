@@ -46,9 +46,10 @@ def settings_table() -> str:
 
 
 def _meanings() -> dict[str, str]:
-    """What the docstring of `Settings` says of each attribute, without the name of the variable."""
+    """What the docstring of `Settings` says of each attribute, for who sets variables: there is no None."""
     text = (Settings.__doc__ or "").split("Attributes:")[1]
     found = re.findall(r"^ {8}(\w+): (.*?)(?=^ {8}\w|\Z)", text, re.MULTILINE | re.DOTALL)
+    found = [(name, said.replace("None:", "where it is not set:")) for name, said in found]
     return {
         name: re.sub(r"\s*`CATFISH_\w+`\.$", "", " ".join(said.split())).rstrip(".") for name, said in found
     }

@@ -57,7 +57,7 @@ class Settings:
         max_batch: images in one pass of the model; 1 switches batches off. `CATFISH_MAX_BATCH`.
         prediction_log_sink: where records go: `none`, `stdout`, `file`, `s3`, `gs`, `az` or `kafka`.
             `CATFISH_PREDICTION_LOG_SINK`.
-        prediction_log_url: of the sink; None for those that need none. `CATFISH_PREDICTION_LOG_URL`.
+        prediction_log_url: of the sink, where it has one. `CATFISH_PREDICTION_LOG_URL`.
         prediction_log_endpoint: of another store than the cloud's own. `CATFISH_PREDICTION_LOG_ENDPOINT`.
         prediction_log_sample_rate: share of predictions that are logged. `CATFISH_PREDICTION_LOG_SAMPLE_RATE`.
         prediction_log_include_tensors: whether records hold them. `CATFISH_PREDICTION_LOG_INCLUDE_TENSORS`.
