@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcluster import cgroups, direct, nodeconfig, processes
+from localcluster import cgroups, direct, host, nodeconfig, processes
 from localcluster.commands import run
 from localcluster.errors import LocalClusterError
 from localcluster.network import Member
 from localcluster.nodeconfig import NAMESPACE, Paths
 
 _CAP_SYS_RESOURCE = 24  # linux/capability.h
+_DEVICE_PLUGIN_SOCKET = host.DEVICE_PLUGINS / "kubelet.sock"
 _LONGEST_SOCKET = 107  # sun_path holds 108 bytes with its end
 _PROXY_HEALTH = 10256  # kube-proxy's default for healthzBindAddress
 
@@ -69,16 +70,27 @@ class Node:
                 self._await_containerd(daemon)
             cleared.touch()
 
-    def start_kubelet(self, kubeconfig: Path, *, client_ca: Path) -> None:
-        """Starts the kubelet; containerd runs and has the pause image.
+    def start_kubelet(self, kubeconfig: Path, *, client_ca: Path, seconds: float = 30) -> None:
+        """Starts the kubelet and waits until it has its socket; containerd runs and has the pause image.
+
+        The path of the socket is compiled in. A kubelet takes it from the one before, but of two that do so at
+        the same time one gives up: so they are started one after the other.
 
         Args:
             kubeconfig: how it reaches the API server as this node.
             client_ca: signs the certificates of those who may call the kubelet.
+            seconds: to wait.
         """
         text = nodeconfig.kubelet(self.paths, client_ca=client_ca, cgroup=f"/{self.name}")
         _write(self.folder / "kubelet.json", text)
-        self._kubelet(kubeconfig).start()
+        daemon = self._kubelet(kubeconfig)
+        if daemon.alive():
+            return
+        before = _identity(_DEVICE_PLUGIN_SOCKET)
+        daemon.start()
+        until = time.monotonic() + seconds
+        while _identity(_DEVICE_PLUGIN_SOCKET) in {None, before}:
+            processes.await_alive(daemon, until=until)
 
     def start_proxy(self, kubeconfig: Path, *, seconds: float = 30) -> None:
         """Starts kube-proxy and waits until the services are reachable; the node has its addresses.
@@ -173,6 +185,15 @@ def nodes(places: Sequence[Member], *, folder: Path, images: Path, kube: Path) -
         Node(member=place, folder=folder / place.name, images=images / place.name, kube=kube)
         for place in places
     ]
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """Tells a file from another that comes in its place, which may get the same inode; None: there is none."""
+    try:
+        status = file.lstat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_ctime_ns
 
 
 def _write(file: Path, text: str) -> None:
