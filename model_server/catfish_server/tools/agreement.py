@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ import numpy as np
 from catfish_server.models.model import Logits
 from catfish_server.tools import answers
 from catfish_server.tools.errors import ToolFailure
+from catfish_server.tools.opened import Source
 from catfish_server.tools.samples import Samples
 
 DETAIL = 300
@@ -27,16 +28,11 @@ DETAIL = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
-    """A file, and how it is to be opened.
+class Told:
+    """What the process says of one file: the classes that it names, and processor seconds an image."""
 
-    Attributes:
-        path: of the file.
-        options: the keyword arguments of `opened.open_model`: values that JSON knows, and tuples of them.
-    """
-
-    path: Path
-    options: Mapping[str, object] = field(default_factory=dict)
+    classes: list[str] | None
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +93,8 @@ class Agreement:
 
 
 def measure(
-    reference: Side,
-    candidate: Side,
+    reference: Source,
+    candidate: Source,
     samples: Samples,
     *,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
@@ -118,7 +114,7 @@ def measure(
         directory = Path(folder)
         told = _told(directory, (reference, candidate), samples, progress)
         logits = [np.load(directory / answers.logits_file(number)) for number in range(2)]
-    classes = _classes([side["classes"] for side in told], logits)
+    classes = _classes([side.classes for side in told], logits)
     before, after = (_answers(rows, names) for rows, names in zip(logits, classes, strict=True))
     changed = tuple(
         Changed(name=name, before=one, after=other, label=label)
@@ -132,8 +128,8 @@ def measure(
         lower_bound_95=lower_bound(agreeing, len(before)),
         max_difference=_max_difference(logits) if classes[0] == classes[1] else None,
         shares={name: before.count(name) / len(before) for name in classes[0]},
-        seconds_before=float(told[0]["seconds"]),
-        seconds_after=float(told[1]["seconds"]),
+        seconds_before=told[0].seconds,
+        seconds_after=told[1].seconds,
         accuracy_before=_accuracy(before, samples.labels),
         accuracy_after=_accuracy(after, samples.labels),
         changed=changed,
@@ -152,10 +148,10 @@ def lower_bound(hits: int, n: int) -> float:
 
 
 def _told(
-    directory: Path, sides: Sequence[Side], samples: Samples, progress: Callable[[int, int], None]
-) -> list[dict[str, object]]:
+    directory: Path, sides: Sequence[Source], samples: Samples, progress: Callable[[int, int], None]
+) -> list[Told]:
     """What the process says of each file."""
-    job = [{"path": str(side.path.absolute()), "options": dict(side.options)} for side in sides]
+    job = [{**asdict(side), "path": str(side.path.absolute())} for side in sides]
     (directory / answers.JOB).write_text(json.dumps(job))
     np.save(directory / answers.IMAGES, np.ascontiguousarray(samples.images.transpose(0, 2, 3, 1)))
     errors = directory / "stderr"
@@ -183,31 +179,33 @@ def _told(
     result = json.loads((directory / answers.RESULT).read_bytes())
     if "failure" in result:
         raise ToolFailure(result["failure"])
-    return list(result["sides"])
+    return [Told(classes=side["classes"], seconds=side["seconds"]) for side in result["sides"]]
 
 
-def _unexpected(code: int, errors: Path, sides: Sequence[Side]) -> str:
+def _unexpected(code: int, errors: Path, sides: Sequence[Source]) -> str:
     lines = errors.read_text(errors="replace").strip().splitlines()
     ended = signal.Signals(-code).name if code < 0 else (lines[-1][:DETAIL] if lines else f"exit code {code}")
     return f"{' and '.join(str(side.path) for side in sides)} could not be run beside each other: {ended}"
 
 
-def _classes(named: Sequence[object], logits: Sequence[Logits]) -> list[tuple[str, ...]]:
+def _classes(named: Sequence[Sequence[str] | None], logits: Sequence[Logits]) -> list[tuple[str, ...]]:
     """The names of the outputs of both; a file that has none means those of the other, else they are numbers."""
-    known = [tuple(map(str, names)) if isinstance(names, list | tuple) else None for names in named]
+    known = [None if names is None else tuple(names) for names in named]
     found = []
     for own, other, rows in zip(known, reversed(known), logits, strict=True):
         count = rows.shape[1]
         names = own or other or tuple(map(str, range(count)))
         if len(names) != count:
-            raise ToolFailure(f"a model has {count} outputs, and there are {len(names)} classes; see --classes")
+            raise ToolFailure(
+                f"a model has {count} outputs, and there are {len(names)} classes; see --classes"
+            )
         found.append(names)
     return found
 
 
 def _answers(logits: Logits, classes: Sequence[str]) -> list[str]:
-    finite = np.isfinite(logits).all(axis=1)
-    best = logits.argmax(axis=1)
+    finite = [bool(np.isfinite(row).all()) for row in logits]
+    best: list[int] = logits.argmax(axis=1).tolist()
     return [classes[index] if sound else "nothing finite" for index, sound in zip(best, finite, strict=True)]
 
 

@@ -11,13 +11,14 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from catfish_server.errors import StartupFailure
 from catfish_server.models.model import Images, Logits, Model
-from catfish_server.tools import opened
 from catfish_server.tools.errors import ToolFailure, translated
+from catfish_server.tools.opened import Opened, Source
 
 JOB, IMAGES, RESULT = "job.json", "images.npy", "result.json"
 
@@ -36,9 +37,7 @@ def main(arguments: Sequence[str]) -> int:
         found = [_opened(side) for side in sides]
         images = np.load(directory / IMAGES, mmap_mode="r").transpose(0, 3, 1, 2)
         seconds = _run([one.model for one in found], images, directory)
-        result = [
-            {"classes": one.classes, "seconds": each} for one, each in zip(found, seconds, strict=True)
-        ]
+        result = [{"classes": one.classes, "seconds": each} for one, each in zip(found, seconds, strict=True)]
         (directory / RESULT).write_text(json.dumps({"sides": result}))
     except ToolFailure as failure:
         (directory / RESULT).write_text(json.dumps({"failure": str(failure)}))
@@ -52,12 +51,13 @@ def logits_file(number: int) -> str:
     return f"logits-{number}.npy"
 
 
-def _opened(side: dict[str, object]) -> opened.Opened:
-    options = side["options"]
-    assert isinstance(options, dict)  # noqa: S101 (agreement has written it)
-    # JSON has lists alone, and everything in the options is a tuple where it is several values.
-    kept = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
-    return opened.open_model(Path(str(side["path"])), **kept)
+def _opened(side: dict[str, Any]) -> Opened:
+    # JSON has lists alone, and what is several values is a tuple in a Source.
+    kept: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in side.items()
+    }
+    kept["path"] = Path(kept["path"])
+    return Source(**kept).open()
 
 
 def _run(models: Sequence[Model], images: Images, directory: Path) -> list[float]:
