@@ -77,7 +77,7 @@ def measured(source: Source, folder: Path) -> tuple[Agreement, float]:
         for name in ("calibrate", "samples")
     )
     plain, made = folder / "float32.onnx", folder / "int8.onnx"
-    int8.write_float32(opened, source.path, plain, example=shown.images[:2])
+    int8.write_float32(opened, source.path, plain, example=shown.images[:1].repeat(2, axis=0))
     int8.static(plain, made, shown.images, full_range=False)
     found = agreement.measure(
         source, Source(path=made, classes=opened.classes, image_size=opened.image_size), asked

@@ -20,7 +20,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from catfish_server.models.model import Images
 from catfish_server.tools.errors import ToolFailure
 from catfish_server.tools.opened import Opened
-from catfish_server.weights.formats import Format
+from catfish_server.weights.formats import CODE, Format
 
 
 def write_float32(opened: Opened, source: Path, target: Path, *, example: Images) -> None:
@@ -30,14 +30,14 @@ def write_float32(opened: Opened, source: Path, target: Path, *, example: Images
         opened: the model.
         source: the file that it was opened from.
         target: to be written.
-        example: an image that it takes.
+        example: two images that it takes; one would fix the size of batches to 1.
 
     Raises:
         ToolFailure: it is none that can be written as ONNX.
     """
     if opened.format is Format.ONNX:
         shutil.copyfile(source, target)
-    elif opened.module is None or opened.format is Format.TORCHSCRIPT:
+    elif opened.module is None or opened.format in CODE:
         raise ToolFailure(
             f"{source} is a program ({opened.format}), and only weights and ONNX models are quantized: "
             "quantize the weights that it was made from"

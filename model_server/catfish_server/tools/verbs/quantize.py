@@ -92,7 +92,7 @@ def _made(arguments: argparse.Namespace, opened: Opened, folder: Path, report: R
     directory = arguments.calibrate or arguments.samples
     shown = _pictures(directory, opened, CALIBRATION, "reading pictures to calibrate with", report)
     report.progress("exporting the model")
-    int8.write_float32(opened, arguments.weights, plain, example=shown.images[:2])
+    int8.write_float32(opened, arguments.weights, plain, example=shown.images[:1].repeat(2, axis=0))
     report.progress("quantizing")
     if arguments.dynamic:
         int8.dynamic(plain, made, full_range=arguments.full_range)
