@@ -10,7 +10,7 @@ from typing import Protocol
 from catfish_server.errors import StartupFailure
 from catfish_server.tools.errors import INTERRUPTED, Missing, ToolFailure, translated
 from catfish_server.tools.report import Report
-from catfish_server.tools.verbs import convert, digest
+from catfish_server.tools.verbs import convert, digest, export, inspect
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,8 @@ class Verb(Protocol):
 
 # Modules are what the Protocol says; a verb imports what it needs itself, since torch takes seconds.
 VERBS: Mapping[str, Verb] = {
+    "export": export,
+    "inspect": inspect,
     "digest": digest,
     "convert": convert,
 }
