@@ -77,7 +77,9 @@ def list_names(directory: Path, *, limit: int | None = None) -> list[str]:
         ToolFailure: there are none.
     """
     if not directory.is_dir():
-        raise ToolFailure(f"{directory} is no directory; it must hold pictures, or a directory of them per class")
+        raise ToolFailure(
+            f"{directory} is no directory; it must hold pictures, or a directory of them per class"
+        )
     found = sorted(
         str(path.relative_to(directory))
         for path in (*directory.glob("*"), *directory.glob("*/*"))
