@@ -10,7 +10,7 @@ from typing import Protocol
 from catfish_server.errors import StartupFailure
 from catfish_server.tools.errors import INTERRUPTED, Missing, ToolFailure, translated
 from catfish_server.tools.report import Report
-from catfish_server.tools.verbs import convert, digest, export, inspect
+from catfish_server.tools.verbs import convert, digest, export, inspect, quantize, verify
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,8 @@ VERBS: Mapping[str, Verb] = {
     "inspect": inspect,
     "digest": digest,
     "convert": convert,
+    "quantize": quantize,
+    "verify": verify,
 }
 
 NEEDED = frozenset(
