@@ -1,7 +1,9 @@
 """`catfish convert x.pt x.safetensors`: from a pickle to a file that holds nothing but tensors and its classes."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from catfish_server import readers
 from catfish_server.tools import arguments as shared
@@ -10,6 +12,9 @@ from catfish_server.tools.errors import DONE, Refused, ToolFailure, Usage
 from catfish_server.tools.metadata import About
 from catfish_server.tools.report import Report
 from catfish_server.weights import formats
+
+if TYPE_CHECKING:
+    import torch
 
 HELP = "turn weights of torch.save into safetensors, with the classes inside"
 
@@ -34,8 +39,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, report: Report) -> int:
     """Converts, reads the result back, and compares all values."""
-    import torch  # noqa: PLC0415 (takes seconds, and the sandbox is forked before)
-    from safetensors.torch import save_file  # noqa: PLC0415
+    from safetensors.torch import save_file  # noqa: PLC0415 (torch takes seconds)
 
     from catfish_server.inference import build  # noqa: PLC0415
     from catfish_server.models import registry  # noqa: PLC0415
@@ -62,11 +66,7 @@ def run(arguments: argparse.Namespace, report: Report) -> int:
         with written.whole(arguments.out, source=arguments.weights) as part:
             save_file(weights.tensors, part, metadata=metadata.texts(about, classes))
             report.progress("reading the new file back")
-            again, _ = opened.weights(part, formats.Format.SAFETENSORS)
-            if again.tensors.keys() != weights.tensors.keys() or not all(
-                torch.equal(again.tensors[key], value) for key, value in weights.tensors.items()
-            ):
-                raise Refused("the new file does not hold the same values; it was not kept")
+            _check(part, weights.tensors)
             digest = opened.sha256(part)
     report.result(
         {
@@ -78,6 +78,15 @@ def run(arguments: argparse.Namespace, report: Report) -> int:
         }
     )
     return DONE
+
+
+def _check(part: Path, expected: "Mapping[str, torch.Tensor]") -> None:
+    """Raises Refused where the new file holds other values."""
+    found, _ = opened.weights(part, formats.Format.SAFETENSORS)
+    if found.tensors.keys() != expected.keys() or not all(
+        found.tensors[key].equal(value) for key, value in expected.items()
+    ):
+        raise Refused("the new file does not hold the same values; it was not kept")
 
 
 def _out(text: str) -> Path:
