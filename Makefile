@@ -141,6 +141,10 @@ bench-fetch: prerequisites $(VENV)/.installed ## Memory while 5 GB of weights ar
 bench-serve: $(VENV)/.installed ## Rate, latency and CPU a request beside mosec and Flask on waitress, in the same minutes (20 min)
 	$(BIN)/python -m benchmarks.serve $(BENCH_ARGS)
 
+.PHONY: bench-quantize
+bench-quantize: $(VENV)/.installed ## Models in 8 bits beside eager, on one core: speed, size, answers (needs `make demo` before)
+	$(BIN)/python -m benchmarks.quantize $(BENCH_ARGS)
+
 .PHONY: bench-rollout-load
 bench-rollout-load: ## Requests failed while a model is scaled and updated under load (needs `make demo` before)
 	$(PYTHON) -m benchmarks.rollout_load

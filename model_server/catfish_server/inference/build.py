@@ -167,22 +167,33 @@ def _of_registry(settings: Settings, weights: "StateDict") -> tuple[Loaded, tupl
     return loaded, classes
 
 
-def _classes(settings: Settings, named: str | None) -> tuple[str, ...]:
+def _classes(settings: Settings, in_file: str | None) -> tuple[str, ...]:
     """The classes of the spec, or those that the weights name."""
-    if named is None:
-        if not settings.classes:
-            raise InvalidSpec("spec.model.classes: is required: the weights do not name their classes")
-        return settings.classes
+    classes = named(settings.classes, in_file)
+    if not classes:
+        raise InvalidSpec("spec.model.classes: is required: the weights do not name their classes")
+    return classes
+
+
+def named(given: tuple[str, ...], in_file: str | None) -> tuple[str, ...]:
+    """The classes that are given, or those that the file names; empty where there are neither.
+
+    Raises:
+        UnsupportedFormat: the file's cannot be read.
+        ArchitectureMismatch: both name the same ones in different order.
+    """
+    if in_file is None:
+        return given
     try:
-        found = readers.classes(named)
+        found = readers.classes(in_file)
     except ValueError as error:
         raise UnsupportedFormat(f"spec.weights.url: the classes in the weights' metadata {error}") from error
     # Other names are a translation; the same names in another order are a mistake that no pod would show.
-    if settings.classes and sorted(settings.classes) == sorted(found) and settings.classes != found:
+    if given and sorted(given) == sorted(found) and given != found:
         raise ArchitectureMismatch(
             f"spec.model.classes: are in another order than in the weights: {', '.join(found)[:500]}"
         )
-    return settings.classes or found
+    return given or found
 
 
 def _warm_up(made: Classifier, settings: Settings) -> None:

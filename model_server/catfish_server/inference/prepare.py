@@ -69,6 +69,20 @@ def prepare(loaded: Loaded, *, classes: tuple[str, ...], image_size: int) -> Mod
     return batched(loaded.model, probes)
 
 
+def outputs(loaded: Loaded, *, image_size: int) -> int:
+    """How many logits a program answers, for whoever does not know its classes.
+
+    Args:
+        loaded: a program.
+        image_size: height and width of the images in pixels.
+
+    Raises:
+        StartupFailure: it takes no such images, or answers something else.
+    """
+    probe, _ = _probes(image_size)
+    return int(_logits(loaded.reference or loaded.model, probe, count=None).shape[1])
+
+
 def batched(model: Model, probes: list[Images]) -> Model:
     """The model, or one that calls it image by image where it does not answer batches as it answers each alone."""
     alone = [model(probe) for probe in probes]
@@ -92,7 +106,7 @@ def _probes(image_size: int) -> list[Images]:
     return [image.transpose(0, 3, 1, 2) for image in (np.zeros(shape, np.float32), noise)]
 
 
-def _logits(model: Model, probe: Images, *, count: int) -> Logits:
+def _logits(model: Model, probe: Images, *, count: int | None) -> Logits:
     size = probe.shape[-1]
     try:
         logits = model(probe)
@@ -107,7 +121,7 @@ def _logits(model: Model, probe: Images, *, count: int) -> Logits:
         ) from error
     if logits.ndim != 2 or len(logits) != 1:
         raise _wrong_answer(str(list(logits.shape)))
-    if logits.shape[1] != count:
+    if count is not None and logits.shape[1] != count:
         raise ArchitectureMismatch(
             f"spec.model.classes: names {count} classes, and the model has {logits.shape[1]} outputs"
         )

@@ -45,7 +45,7 @@ def build(
     architecture: str,
     weights: Mapping[str, torch.Tensor],
     *,
-    classes: tuple[str, ...],
+    classes: tuple[str, ...] | None,
     image_size: int = 224,
     head_hidden: int | None = None,
 ) -> nn.Module:
@@ -54,7 +54,7 @@ def build(
     Args:
         architecture: a name of torchvision's registry, or `cnnnet`.
         weights: by name, floating ones as float32; they become the model's own.
-        classes: one for each output.
+        classes: one for each output; None where nobody has named them: as many as there are outputs.
         image_size: height and width of the images in pixels.
         head_hidden: width of the hidden layer that the head must have, None: whatever the weights have.
 
@@ -187,9 +187,9 @@ def _sentence(architecture: str, differences: list[str]) -> str:
     )
 
 
-def _check_head(model: nn.Module, classes: tuple[str, ...], head_hidden: int | None) -> None:
+def _check_head(model: nn.Module, classes: tuple[str, ...] | None, head_hidden: int | None) -> None:
     count = heads.outputs(model)
-    if count != len(classes):
+    if classes is not None and count != len(classes):
         raise ArchitectureMismatch(
             f"spec.model.classes: names {len(classes)} classes, and the weights have {count} outputs"
         )

@@ -1,0 +1,89 @@
+"""What two models answer to the same images and how long it takes, in a process of its own: `python -m … DIRECTORY`.
+
+`agreement` starts it: a file is loaded there as a server would load it, and nothing that made the file is around.
+In the directory it finds `job.json` and `images.npy`, and leaves `result.json` and an array of logits for each
+model, or what was wrong.
+"""
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from catfish_server.errors import StartupFailure
+from catfish_server.models.model import Images, Logits, Model
+from catfish_server.tools.errors import ToolFailure, translated
+from catfish_server.tools.opened import Opened, Source
+
+JOB, IMAGES, RESULT = "job.json", "images.npy", "result.json"
+
+WARM_UP = 3
+"""Passes before the first that is timed; as in the server's warm-up."""
+
+LEAST_TIMED = 20
+"""Passes of each model that are timed, however few the images are."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Does the job in a directory; the exit code is 0 once there is a result or a sentence that says why not."""
+    directory = Path(arguments[0])
+    sides = json.loads((directory / JOB).read_bytes())
+    try:
+        found = [_opened(side) for side in sides]
+        images = np.load(directory / IMAGES, mmap_mode="r").transpose(0, 3, 1, 2)
+        seconds = _run([one.model for one in found], images, directory)
+        result = [{"classes": one.classes, "seconds": each} for one, each in zip(found, seconds, strict=True)]
+        (directory / RESULT).write_text(json.dumps({"sides": result}))
+    except ToolFailure as failure:
+        (directory / RESULT).write_text(json.dumps({"failure": str(failure)}))
+    except StartupFailure as failure:
+        (directory / RESULT).write_text(json.dumps({"failure": str(translated(failure))}))
+    return 0
+
+
+def logits_file(number: int) -> str:
+    """The name of the array with the answers of the first (0) or the second (1) model."""
+    return f"logits-{number}.npy"
+
+
+def _opened(side: dict[str, Any]) -> Opened:
+    # JSON has lists alone, and what is several values is a tuple in a Source.
+    kept: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in side.items()
+    }
+    kept["path"] = Path(kept["path"])
+    return Source(**kept).open()
+
+
+def _run(models: Sequence[Model], images: Images, directory: Path) -> list[float]:
+    """Writes all answers, and returns the processor seconds an image of each model.
+
+    The models take turns at every image: a neighbour that is busy for a while is busy for both.
+    """
+    answers: list[list[Logits]] = [[] for _ in models]
+    seconds: list[list[float]] = [[] for _ in models]
+    rounds = max(len(images), LEAST_TIMED)
+    for turn in range(-WARM_UP, rounds):
+        number = turn % len(images)
+        image = np.array(images[number : number + 1], order="K")  # writable, as preprocessing hands it over
+        for model, given, taken in zip(models, answers, seconds, strict=True):
+            began = time.process_time()
+            logits = model(image)
+            if turn >= 0:
+                taken.append(time.process_time() - began)
+            if 0 <= turn < len(images):
+                given.append(logits)
+        if turn >= 0:
+            print(turn + 1, rounds, flush=True)  # noqa: T201 (read by `agreement`)
+    for number, given in enumerate(answers):
+        np.save(directory / logits_file(number), np.concatenate(given))
+    return [statistics.median(taken) for taken in seconds]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

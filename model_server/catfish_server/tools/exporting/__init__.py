@@ -1,0 +1,1 @@
+"""How a module of torch is written in each format of a whole model."""

@@ -1,0 +1,113 @@
+"""TorchScript by tracing, by scripting, and by both; deprecated and works, with what it warns of in here."""
+
+import copy
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+from torch.jit._trace import TracerWarning  # torch.jit has it too, and does not say so
+
+from catfish_server.tools.errors import ToolFailure
+
+SCRIPT_ADVICE = "; use trace, program or onnx instead"
+
+
+def export(
+    kind: str,
+    module: nn.Module,
+    path: Path,
+    *,
+    size: int,
+    texts: Mapping[str, str],
+    note: Callable[[str], None],
+) -> None:
+    """Writes a module.
+
+    Args:
+        kind: one of `MAKERS`.
+        module: in eval mode; it stays as it is.
+        path: of the file to write.
+        size: height and width of its images in pixels.
+        texts: to write into the file, by name.
+        note: told what the user should know.
+
+    Raises:
+        ToolFailure: the module cannot be written so.
+    """
+    with warnings.catch_warnings(record=True) as caught, torch.no_grad():
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("always", category=TracerWarning)
+        made = MAKERS[kind](module, torch.zeros(2, 3, size, size))
+        torch.jit.save(made, path, _extra_files=dict(texts))
+    if warned := [warning for warning in caught if issubclass(warning.category, TracerWarning)]:
+        note(
+            f"{len(warned)} decisions of the model depend on its input; the trace keeps those that were made for "
+            f"images of {size} pixels, so use it for no other size"
+        )
+
+
+def trace(module: nn.Module, example: torch.Tensor) -> nn.Module:
+    """What the module does to an example; a branch that the example does not take is not in it.
+
+    Raises:
+        ToolFailure: it is in training mode, or cannot be traced.
+    """
+    if any(part.training for part in module.modules()):
+        raise ToolFailure(
+            "the model is in training mode, where Dropout answers differently each time; call model.eval() first"
+        )
+    try:
+        return cast("nn.Module", torch.jit.trace(module, example, check_trace=False))  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        raise ToolFailure(f"the model cannot be traced: {_first(error)}") from error
+
+
+def script(module: nn.Module, _example: torch.Tensor) -> nn.Module:
+    """The module compiled from its source, with all its branches.
+
+    Raises:
+        ToolFailure: it uses what TorchScript does not know.
+    """
+    try:
+        return cast("nn.Module", torch.jit.script(module))
+    except (RuntimeError, OSError, TypeError, NotImplementedError) as error:
+        raise ToolFailure(f"the model cannot be scripted: {_first(error)}{SCRIPT_ADVICE}") from error
+
+
+def hybrid(module: nn.Module, example: torch.Tensor) -> nn.Module:
+    """The module scripted, with each of its parts traced on what comes into it.
+
+    Raises:
+        ToolFailure: it uses what TorchScript does not know.
+    """
+    mixed = copy.deepcopy(module)
+    inputs: dict[str, list[tuple[Any, ...]]] = {}
+    hooks = [
+        part.register_forward_pre_hook(lambda _, given, name=name: inputs.setdefault(name, []).append(given))
+        for name, part in mixed.named_children()
+    ]
+    mixed(example)
+    for hook in hooks:
+        hook.remove()
+    for name, calls in inputs.items():
+        # What is called more than once may be called with different things; it is scripted with the rest.
+        if len(calls) == 1 and len(calls[0]) == 1 and isinstance(calls[0][0], torch.Tensor):
+            setattr(mixed, name, trace(mixed.get_submodule(name), calls[0][0]))
+    return script(mixed, example)
+
+
+def _first(error: BaseException) -> str:
+    """What torch says first; the rest are excerpts of source."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[
+        :200
+    ]
+
+
+MAKERS: Mapping[str, Callable[[nn.Module, torch.Tensor], nn.Module]] = {
+    "trace": trace,
+    "script": script,
+    "hybrid": hybrid,
+}

@@ -1,0 +1,121 @@
+"""What a verb says: how far it is to a person who waits, and its result to a person or a program."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TextIO
+
+Value = str | int | float | bool | None
+Result = Mapping[str, "Value | Sequence[Value] | Result | Sequence[Result]"]
+"""Names in snake_case; a value is one word or number, a list of them, or one or many of the same again."""
+
+
+class Report:
+    """Progress on one stream and results on the other.
+
+    Args:
+        as_json: whether the result is one JSON object instead of a table.
+        out: for the result.
+        err: for progress, where it is a terminal, and for notes.
+    """
+
+    def __init__(self, *, as_json: bool, out: TextIO | None = None, err: TextIO | None = None) -> None:
+        self._as_json = as_json
+        self._out = out or sys.stdout
+        self._err = err or sys.stderr
+        self._shown = 0
+        self.notes: list[str] = []
+
+    def progress(self, text: str, done: int | None = None, total: int | None = None) -> None:
+        """Says what is being done now, in the place of what was said last; only to a terminal.
+
+        Args:
+            text: such as "tracing the model".
+            done: how much of it, None: nobody knows.
+            total: of `done`.
+        """
+        if not self._err.isatty():
+            return
+        line = text if done is None else f"{text}: {done}/{total}"
+        self._err.write(f"\r{line:<{self._shown}}")
+        self._err.flush()
+        self._shown = len(line)
+
+    def note(self, text: str) -> None:
+        """Says something that the user should know; the result in JSON has all of it under `notes`."""
+        self._clear()
+        self.notes.append(text)
+        if not self._as_json:
+            self._err.write(f"note: {text}\n")
+
+    def result(self, result: Result) -> None:
+        """Prints the result, once."""
+        self._clear()
+        if self._as_json:
+            whole = {**result, "notes": self.notes} if self.notes else result
+            self._out.write(json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
+        else:
+            self._out.write("".join(f"{line}\n" for line in table(result)))
+        self._out.flush()
+
+    def _clear(self) -> None:
+        """Takes away what `progress` has left on the terminal."""
+        if self._shown:
+            self._err.write(f"\r{' ' * self._shown}\r")
+            self._err.flush()
+            self._shown = 0
+
+
+def table(result: Result) -> list[str]:
+    """The lines of a result: a name and its value in two columns, and tables of several columns below their name."""
+    width = max((len(_label(name)) for name in result), default=0) + 2
+    lines: list[str] = []
+    for name, value in result.items():
+        if isinstance(value, Mapping):
+            lines += ["", f"{_label(name)}:", *(f"  {line}" for line in table(value))]
+        elif isinstance(value, str) and "\n" in value:
+            lines += ["", f"{_label(name)}:", *(f"  {line}".rstrip() for line in value.splitlines())]
+        elif _is_rows(value):
+            lines += ["", f"{_label(name)}:", *(f"  {line}" for line in _columns(value))]
+        else:
+            lines.append(f"{_label(name):<{width}}{_text(value)}".rstrip())
+    return lines
+
+
+def _is_rows(value: object) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(isinstance(row, Mapping) for row in value)
+
+
+def _columns(rows: object) -> list[str]:
+    assert isinstance(rows, list | tuple)  # noqa: S101 (_is_rows has looked)
+    names = list(rows[0])
+    cells = [
+        [_label(name).upper() for name in names],
+        *([_text(row.get(name)) for name in names] for row in rows),
+    ]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(names))]
+    return [
+        "   ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    ]
+
+
+def _label(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _text(value: object) -> str:
+    """A value as a person reads it."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.4g}"
+        case int() if abs(value) >= 10_000:
+            return f"{value:,}"
+        case list() | tuple():
+            return ", ".join(map(_text, value)) or "-"
+    text = str(value)
+    return text if text.isprintable() or "\n" in text else text.encode("unicode_escape").decode()

@@ -1,0 +1,95 @@
+"""`catfish convert x.pt x.safetensors`: from a pickle to a file that holds nothing but tensors and its classes."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from catfish_server import readers
+from catfish_server.tools import arguments as shared
+from catfish_server.tools import metadata, opened, written
+from catfish_server.tools.errors import DONE, Refused, ToolFailure, Usage
+from catfish_server.tools.metadata import About
+from catfish_server.tools.report import Report
+from catfish_server.weights import formats
+
+if TYPE_CHECKING:
+    import torch
+
+HELP = "turn weights of torch.save into safetensors, with the classes inside"
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Adds both files and what is written beside the weights."""
+    parser.add_argument("weights", metavar="WEIGHTS", type=Path, help="of torch.save, or safetensors")
+    parser.add_argument("out", metavar="OUT", type=_out, help="ends in .safetensors")
+    parser.add_argument(
+        "--classes",
+        metavar="A,B",
+        type=shared.read(readers.classes),
+        help="in the order of the outputs; default: as the weights name them",
+    )
+    parser.add_argument(
+        "--architecture",
+        metavar="NAME",
+        type=shared.read(readers.name),
+        help="that the weights are for: checked, and written into the file",
+    )
+
+
+def run(arguments: argparse.Namespace, report: Report) -> int:
+    """Converts, reads the result back, and compares all values."""
+    from safetensors.torch import save_file  # noqa: PLC0415 (torch takes seconds)
+
+    from catfish_server.inference import build  # noqa: PLC0415
+    from catfish_server.models import registry  # noqa: PLC0415
+
+    kind = opened.identify(arguments.weights)
+    if kind in formats.PROGRAMS:
+        raise ToolFailure(
+            f"{arguments.weights} is {formats.NAMES[kind]}, a whole model; convert takes weights alone: "
+            "model.state_dict()"
+        )
+    with opened.told():
+        report.progress("reading the weights")
+        weights, sha256 = opened.weights(arguments.weights, kind)
+        classes = build.named(arguments.classes or (), weights.classes)
+        if not classes:
+            raise Usage("--classes is required: the weights do not name their classes")
+        about = About.read(metadata.read(arguments.weights, kind))
+        architecture = arguments.architecture or about.architecture
+        if architecture:
+            registry.build(architecture, weights.tensors, classes=classes)
+        about = About(
+            **{**about.said(), "architecture": architecture, "made_by": "convert", "source_sha256": sha256}
+        )
+        with written.whole(arguments.out, source=arguments.weights) as part:
+            save_file(weights.tensors, part, metadata=metadata.texts(about, classes))
+            report.progress("reading the new file back")
+            _check(part, weights.tensors)
+            digest = opened.sha256(part)
+    report.result(
+        {
+            "out": str(arguments.out),
+            "sha256": digest,
+            "classes": list(classes),
+            "tensors": len(weights.tensors),
+            "bytes": arguments.out.stat().st_size,
+        }
+    )
+    return DONE
+
+
+def _check(part: Path, expected: "Mapping[str, torch.Tensor]") -> None:
+    """Raises Refused where the new file holds other values."""
+    found, _ = opened.weights(part, formats.Format.SAFETENSORS)
+    if found.tensors.keys() != expected.keys() or not all(
+        found.tensors[key].equal(value) for key, value in expected.items()
+    ):
+        raise Refused("the new file does not hold the same values; it was not kept")
+
+
+def _out(text: str) -> Path:
+    if not text.endswith(".safetensors"):
+        raise argparse.ArgumentTypeError("must end in .safetensors")
+    return Path(text)

@@ -1,0 +1,120 @@
+"""`catfish inspect FILE`: what is in a model's file, and what a `CatfishModel` needs to say to serve it."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from catfish_server.tools import arguments as shared
+from catfish_server.tools.errors import DONE
+from catfish_server.tools.opened import Opened
+from catfish_server.tools.report import Report, Value
+from catfish_server.weights import formats
+from catfish_server.weights.formats import Format
+
+if TYPE_CHECKING:
+    import torch
+
+HELP = "print what is in a model's file: layers, shapes, graph or code, and what it needs to be served"
+
+Row = Mapping[str, Value]
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Adds the file and what is printed of it."""
+    parser.add_argument("file", metavar="FILE", type=Path)
+    parser.add_argument("--code", action="store_true", help="print the graph or the code as well")
+    shared.add_model(parser)
+
+
+def run(arguments: argparse.Namespace, report: Report) -> int:
+    """Opens the file as the server does, and tells."""
+    report.progress("reading the file")
+    found = shared.source(arguments.file, arguments).open()
+    layers = _of_onnx(found.path) if found.format is Format.ONNX else _of_module(found)
+    code = {"code": _code(found)} if arguments.code else {}
+    report.result(
+        {
+            "format": found.format.value,
+            "sha256": found.sha256,
+            "bytes": found.size,
+            "classes": list(found.classes or ()),
+            "outputs": found.outputs,
+            "input": [1, 3, found.image_size, found.image_size],
+            "parameters": sum(int(str(row["parameters"])) for row in layers),
+            "made_by": found.about.made_by,
+            "source_sha256": found.about.source_sha256,
+            "layers": layers,
+            "to_serve": _needed(found),
+            **code,
+        }
+    )
+    return DONE
+
+
+def _needed(found: Opened) -> dict[str, Value]:
+    """The fields of a `CatfishModel` that this file asks for."""
+    needed: dict[str, Value] = {"spec.model.architecture": found.architecture}
+    if found.format in formats.CODE:
+        needed["spec.weights.sha256"] = found.sha256
+    if found.about.image_size is not None or found.image_size != 224:
+        needed["spec.model.imageSize"] = found.image_size
+    if found.classes is None:
+        needed["spec.model.classes"] = f"{found.outputs} names"
+    return needed
+
+
+def _of_module(found: Opened) -> list[Row]:
+    """What holds parameters or buffers in a module of torch, in its order."""
+    assert found.module is not None  # noqa: S101 (of all formats but ONNX)
+    rows: dict[str, dict[str, torch.Tensor]] = {}
+    for key, value in found.module.state_dict().items():
+        layer, _, name = key.rpartition(".")
+        rows.setdefault(layer, {})[name] = value
+    trained = {name for name, _ in found.module.named_parameters()}
+    return [
+        {
+            "layer": layer or "-",
+            "shapes": "  ".join(f"{name} {list(value.shape)}" for name, value in tensors.items()),
+            "parameters": sum(
+                value.numel()
+                for name, value in tensors.items()
+                if (f"{layer}.{name}" if layer else name) in trained
+            ),
+        }
+        for layer, tensors in rows.items()
+    ]
+
+
+def _of_onnx(path: Path) -> list[Row]:
+    """The operators that take weights, in the order of the graph."""
+    import onnx  # noqa: PLC0415 (no other format needs it)
+
+    graph = onnx.load(path).graph
+    shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    told: set[str] = set()
+    rows: list[Row] = []
+    for node in graph.node:
+        own = [name for name in node.input if name in shapes and name not in told]
+        told.update(own)
+        if own:
+            listed = "  ".join(f"{name} {shapes[name]}" for name in own)
+            sizes = [_product(shapes[name]) for name in own]
+            rows.append({"layer": node.op_type, "shapes": listed, "parameters": sum(sizes)})
+    return rows
+
+
+def _product(shape: list[int]) -> int:
+    size = 1
+    for side in shape:
+        size *= side
+    return size
+
+
+def _code(found: Opened) -> str:
+    """The program as its format writes it."""
+    if found.format is Format.ONNX:
+        import onnx  # noqa: PLC0415
+
+        return str(onnx.printer.to_text(onnx.load(found.path).graph))
+    return str(getattr(found.module, "code", found.module))

@@ -1,0 +1,173 @@
+"""`catfish quantize WEIGHTS OUT --calibrate DIR`: the model in 8 bits, where it still answers as it did."""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from catfish_server import cpus, readers
+from catfish_server.tools import agreement, metadata, samples
+from catfish_server.tools import arguments as shared
+from catfish_server.tools.agreement import Agreement
+from catfish_server.tools.errors import DONE, Refused, Usage
+from catfish_server.tools.metadata import About
+from catfish_server.tools.opened import Opened, Source
+from catfish_server.tools.report import Report
+from catfish_server.tools.samples import Samples
+
+Facts = dict[str, str | int | float | None]
+
+HELP = "write the model in 8 bits (ONNX), unless it then answers otherwise"
+
+LEAST_AGREEMENT = 0.99
+"""Share of the pictures that must get the class that they get from the model in float32."""
+
+CALIBRATION = 128
+"""Pictures that show what values the layers take; with more the ranges of the demo's model do not change."""
+
+ENOUGH = 300
+"""Pictures whose lower bound is 99 % where all agree."""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="weights, or an ONNX model in float32")
+    parser.add_argument("out", type=Path, metavar="OUT", help="the ONNX file to write")
+    parser.add_argument(
+        "--calibrate", type=Path, metavar="DIR", help="pictures, best in a directory for each class"
+    )
+    parser.add_argument("--samples", type=Path, metavar="DIR", help="other pictures to check the result on")
+    parser.add_argument(
+        "--limit",
+        type=shared.read(readers.integer(1, 1_000_000)),
+        default=1000,
+        metavar="N",
+        help="most pictures to check it on",
+    )
+    parser.add_argument("--dynamic", action="store_true", help="the weights of linear layers alone")
+    parser.add_argument(
+        "--full-range", action="store_true", help="weights of 8 bits, not 7: for processors with VNNI alone"
+    )
+    shared.add_model(parser)
+
+
+def run(arguments: argparse.Namespace, report: Report) -> int:
+    """Quantizes, checks, and only then leaves a file.
+
+    Raises:
+        Refused: too many answers have changed.
+        ToolFailure: a file cannot be used.
+    """
+    pictures = arguments.samples or arguments.calibrate
+    if arguments.calibrate is None and not (arguments.dynamic and pictures):
+        raise Usage("--calibrate is missing: a directory of pictures such as the model will be sent")
+    out: Path = arguments.out
+    if out.is_dir() or not out.parent.is_dir():
+        raise Usage(f"{out} cannot be written: it must be a file in a directory that exists")
+    report.progress("opening the model")
+    source = shared.source(arguments.weights, arguments)
+    opened = source.open()
+    with tempfile.TemporaryDirectory(prefix=".catfish-quantize-", dir=out.parent) as folder:
+        made = _made(arguments, opened, Path(folder), report)
+        checked = _pictures(pictures, opened, arguments.limit, "reading the pictures", report)
+        found = agreement.measure(
+            source,
+            Source(path=made),  # what it does not say itself, a server would not know either
+            checked,
+            progress=lambda done, total: report.progress("comparing answers", done, total),
+        )
+        facts = _facts(arguments, made, found)
+        _note(found, report, held_out=bool(arguments.samples))
+        _gate(found)
+        _annotate(made, opened, facts)
+        made.replace(out)
+    report.result({"written": str(out), **facts})
+    return DONE
+
+
+def _made(arguments: argparse.Namespace, opened: Opened, folder: Path, report: Report) -> Path:
+    """The quantized file, with the classes in it, in a directory that goes away."""
+    from catfish_server.tools import int8  # noqa: PLC0415 (imports onnx)
+
+    plain, made = folder / "float32.onnx", folder / "int8.onnx"
+    directory = arguments.calibrate or arguments.samples
+    shown = _pictures(directory, opened, CALIBRATION, "reading pictures to calibrate with", report)
+    report.progress("exporting the model")
+    int8.write_float32(opened, arguments.weights, plain, example=shown.images[:1].repeat(2, axis=0))
+    report.progress("quantizing")
+    if arguments.dynamic:
+        int8.dynamic(plain, made, full_range=arguments.full_range)
+    else:
+        int8.static(plain, made, shown.images, full_range=arguments.full_range)
+    _annotate(made, opened, None)
+    return made
+
+
+def _annotate(made: Path, opened: Opened, measured: Facts | None) -> None:
+    from catfish_server.tools import int8  # noqa: PLC0415 (imports onnx)
+
+    about = About(
+        architecture=opened.architecture,
+        image_size=opened.image_size,
+        mean=opened.mean,
+        std=opened.std,
+        preprocess=opened.about.preprocess,
+        made_by="quantize",
+        source_sha256=opened.sha256,
+        measured=measured,
+    )
+    int8.annotate(made, metadata.texts(about, opened.classes))
+
+
+def _pictures(directory: Path, opened: Opened, limit: int, text: str, report: Report) -> Samples:
+    return samples.read(
+        directory,
+        image_size=opened.image_size,
+        mean=opened.mean,
+        std=opened.std,
+        limit=limit,
+        progress=lambda done, total: report.progress(text, done, total),
+    )
+
+
+def _facts(arguments: argparse.Namespace, made: Path, found: Agreement) -> Facts:
+    """What was measured, for the user and for the file's metadata: shares in 0..1, ratios after to before."""
+    before, after = arguments.weights.stat().st_size, made.stat().st_size
+    return {
+        "method": "dynamic" if arguments.dynamic else "static QDQ",
+        "n": found.n,
+        "agreement": found.share,
+        "agreement_lower_bound_95": found.lower_bound_95,
+        "max_difference": found.max_difference,
+        "accuracy_before": found.accuracy_before,
+        "accuracy_after": found.accuracy_after,
+        "bytes_before": before,
+        "bytes_after": after,
+        "size_ratio": after / before,
+        "ms_before": 1000 * found.seconds_before,
+        "ms_after": 1000 * found.seconds_after,
+        "speed_ratio": found.speedup,
+        "instruction_set": cpus.instruction_set(),
+    }
+
+
+def _note(found: Agreement, report: Report, *, held_out: bool) -> None:
+    """Says what makes the figures worth less than they look."""
+    if found.n < ENOUGH:
+        report.note(f"{found.n} pictures are few: the agreement may be as low as {found.lower_bound_95:.1%}")
+    unseen = [name for name, share in found.shares.items() if share == 0]
+    if unseen:
+        names = ", ".join(unseen[:5]) + (" …" if len(unseen) > 5 else "")
+        report.note(f"no picture was answered {names}: nothing is known of how such are answered now")
+    if not held_out:
+        report.note("some of the pictures were also calibrated with; --samples names others to check with")
+
+
+def _gate(found: Agreement) -> None:
+    if found.share < LEAST_AGREEMENT or found.max_difference in {None, float("inf")}:
+        example = found.changed[0] if found.changed else None
+        told = f" ({example.name}: {example.before}, now {example.after})" if example else ""
+        raise Refused(
+            f"nothing was written: {found.agreeing} of {found.n} pictures ({found.share:.1%}) get the same class "
+            f"in 8 bits, and {LEAST_AGREEMENT:.0%} must{told}; calibrate with more pictures such as will be sent, "
+            "or quantize the linear layers alone with --dynamic"
+        )

@@ -1,0 +1,176 @@
+"""`catfish verify NEW [--against OLD] --samples DIR`: what a pod would find out, found out here."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from catfish_server import readers
+from catfish_server.errors import VerificationFailed
+from catfish_server.images.decode import MAX_PIXELS
+from catfish_server.inference import verification
+from catfish_server.inference.classifier import Classifier
+from catfish_server.tools import agreement, samples
+from catfish_server.tools import arguments as shared
+from catfish_server.tools.agreement import Agreement
+from catfish_server.tools.errors import DONE, WORSE, Refused, Usage
+from catfish_server.tools.opened import Opened
+from catfish_server.tools.report import Report, Value
+from catfish_server.tools.samples import label_of
+from catfish_server.tools.verbs.quantize import LEAST_AGREEMENT
+
+Facts = dict[str, Value | Sequence[Mapping[str, Value]]]
+
+HELP = "check a model on golden pictures as a pod does, and against an older one"
+
+LISTED = 20
+"""Changed answers that are shown; all are counted."""
+
+SECONDS = 600.0
+"""For one answer; on a laptop nobody else waits."""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    parser.add_argument("new", type=Path, metavar="NEW", help="the file that is to be served")
+    parser.add_argument("--against", type=Path, metavar="OLD", help="the file that is served until now")
+    parser.add_argument(
+        "--samples", type=Path, required=True, metavar="DIR", help="pictures, in a directory for each class"
+    )
+    parser.add_argument(
+        "--limit",
+        type=shared.read(readers.integer(1, 1_000_000)),
+        default=1000,
+        metavar="N",
+        help="most pictures to look at",
+    )
+    parser.add_argument(
+        "--min-accuracy",
+        type=shared.read(readers.number(0, 1)),
+        metavar="SHARE",
+        help="to answer right, 0..1; default: 1, and with --against whatever OLD reaches",
+    )
+    parser.add_argument(
+        "--against-architecture",
+        metavar="NAME",
+        help="of OLD's weights; default: as the file says, else resnet50",
+    )
+    shared.add_model(parser)
+
+
+def run(arguments: argparse.Namespace, report: Report) -> int:
+    """Checks; returns 1 where NEW is worse than OLD.
+
+    Raises:
+        Refused: too few golden pictures are answered right.
+        ToolFailure: a file cannot be used.
+    """
+    names = samples.list_names(arguments.samples, limit=arguments.limit)
+    labelled = [(name, label) for name in names if (label := label_of(name)) is not None]
+    if not labelled and arguments.against is None:
+        raise Usage(
+            f"{arguments.samples} does not tell what its pictures show: put them in a directory for each class, "
+            "or name an older file with --against"
+        )
+    report.progress("opening the model")
+    opened = shared.source(arguments.new, arguments).open()
+    result: Facts = {"file": str(arguments.new)}
+    if labelled:
+        result |= _golden(opened, labelled, arguments, report)
+    if arguments.against is None:
+        report.result(result)
+        return DONE
+    found = _compared(arguments, opened, report)
+    worse = _worse(found)
+    report.result({**result, "verdict": worse or "not worse", **_facts(found)})
+    return WORSE if worse else DONE
+
+
+def _golden(
+    opened: Opened, labelled: list[tuple[str, str]], arguments: argparse.Namespace, report: Report
+) -> Facts:
+    """The golden pictures, by the code and in the way of the pod."""
+    if opened.classes is None:
+        raise Usage("the file does not name its classes: name them with --classes")
+    least = arguments.min_accuracy
+    if least is None:
+        least = 0.0 if arguments.against else 1.0
+    classifier = Classifier(
+        opened.model,
+        opened.classes,
+        image_size=opened.image_size,
+        mean=opened.mean,
+        std=opened.std,
+        unknown_threshold=None,
+        threads=1,
+        timeout_seconds=SECONDS,
+        max_wait_seconds=SECONDS,
+    )
+    try:
+        score = verification.verify(
+            classifier,
+            labelled,
+            directory=arguments.samples,
+            min_accuracy=least,
+            max_pixels=MAX_PIXELS,
+            progress=lambda done, total: report.progress("golden pictures", done, total),
+        )
+    except VerificationFailed as failure:
+        raise Refused(str(failure).removeprefix("spec.verification: ")) from failure
+    finally:
+        classifier.close()
+    return {
+        "golden_pictures": score.total,
+        "answered_right": score.right,
+        "accuracy": score.right / score.total,
+    }
+
+
+def _compared(arguments: argparse.Namespace, opened: Opened, report: Report) -> Agreement:
+    newer = shared.source(arguments.new, arguments)
+    older = replace(newer, path=arguments.against, architecture=arguments.against_architecture)
+    pictures = samples.read(
+        arguments.samples,
+        image_size=opened.image_size,
+        mean=opened.mean,
+        std=opened.std,
+        limit=arguments.limit,
+        progress=lambda done, total: report.progress("reading the pictures", done, total),
+    )
+    return agreement.measure(
+        older,
+        newer,
+        pictures,
+        progress=lambda done, total: report.progress("comparing answers", done, total),
+    )
+
+
+def _worse(found: Agreement) -> str | None:
+    """In what the newer file is worse, None where it is not. How fast it is, is told and not judged."""
+    if found.accuracy_before is not None and found.accuracy_after is not None:
+        if found.accuracy_after < found.accuracy_before:
+            return f"worse: {found.accuracy_after:.1%} right, and {found.accuracy_before:.1%} before"
+        return None
+    if found.share < LEAST_AGREEMENT:
+        return f"worse: {found.share:.1%} of the answers are as before, and nobody says which are right"
+    return None
+
+
+def _facts(found: Agreement) -> Facts:
+    rows: list[Mapping[str, Value]] = [
+        {"name": one.name, "before": one.before, "after": one.after, "shows": one.label}
+        for one in found.changed[:LISTED]
+    ]
+    return {
+        "n": found.n,
+        "agreement": found.share,
+        "agreement_lower_bound_95": found.lower_bound_95,
+        "max_difference": found.max_difference,
+        "accuracy_before": found.accuracy_before,
+        "accuracy_after": found.accuracy_after,
+        "ms_before": 1000 * found.seconds_before,
+        "ms_after": 1000 * found.seconds_after,
+        "speed_ratio": found.speedup,
+        "changed_answers": len(found.changed),
+        "changed": rows,
+    }

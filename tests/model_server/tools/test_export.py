@@ -1,0 +1,113 @@
+"""Each export of a real network, made and checked by the real command, and read by the server's own loader."""
+
+import hashlib
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from catfish_server.inference.prepare import prepare
+from catfish_server.models import programs
+from catfish_server.models.cnnnet import CNNNet
+from catfish_server.tools.__main__ import run
+from catfish_server.tools.errors import ToolFailure
+from catfish_server.tools.exporting import torchscript
+from catfish_server.weights import formats, location
+from catfish_server.weights.fetch import Fetched
+from tests.model_server.whole_models import network
+
+pytestmark = pytest.mark.process
+
+KINDS = ("trace", "script", "hybrid", "program", "onnx")
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """The book's CNNNet with random weights."""
+    path = tmp_path_factory.mktemp("weights") / "cnnnet.pt"
+    torch.manual_seed(3)
+    made = CNNNet().eval()
+    torch.save(made.state_dict(), path)
+    return path, made
+
+
+def test_each_kind_is_loaded_by_the_server_and_names_its_classes(weights, tmp_path, capsys):
+    path, made = weights
+    image = torch.randn(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected = made(image).numpy()
+    for kind in KINDS:
+        out = tmp_path / kind
+        flags = ["--architecture", "cnnnet", "--classes", "cat,fish", "--image-size", str(SIZE), "--json"]
+        assert run(["export", kind, str(path), str(out), *flags]) == 0, capsys.readouterr().err
+        told = json.loads(capsys.readouterr().out)
+        digest = hashlib.sha256(out.read_bytes()).hexdigest()
+        assert told["sha256"] == digest
+        assert told["max_difference"] < 1e-3
+        fetched = Fetched(path=out, temporary=False, sha256=digest, size=told["bytes"], vouched=True)
+        loaded = programs.load(formats.Format(told["format"]), fetched, location=location.parse(str(out)))
+        assert json.loads(loaded.classes) == ["cat", "fish"]
+        model = prepare(loaded, classes=("cat", "fish"), image_size=SIZE)
+        np.testing.assert_allclose(model(image.numpy()), expected, rtol=1e-4, atol=1e-4)
+    assert sorted(one.name for one in tmp_path.iterdir()) == sorted(KINDS)
+
+
+def test_what_is_code_is_inspected_only_when_it_is_trusted(weights, tmp_path, capsys):
+    path, _ = weights
+    flags = ["--architecture", "cnnnet", "--classes", "cat,fish", "--image-size", str(SIZE)]
+    assert run(["export", "script", str(path), str(tmp_path / "m"), *flags]) == 0
+    capsys.readouterr()
+    assert run(["inspect", str(tmp_path / "m")]) == 3
+    assert "add --trust" in capsys.readouterr().err
+    assert run(["inspect", str(tmp_path / "m"), "--trust", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["classes"] == ["cat", "fish"]
+    assert told["input"] == [1, 3, SIZE, SIZE]
+    assert told["parameters"] == sum(value.numel() for value in CNNNet().parameters())
+
+
+def test_a_whole_model_is_not_exported_again(files, capsys, tmp_path):
+    assert run(["export", "onnx", str(files.path("torchscript")), str(tmp_path / "out")]) == 3
+    assert "a whole model already" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_in_training_mode_is_not_traced():
+    with pytest.raises(ToolFailure, match=r"call model\.eval\(\) first"):
+        torchscript.trace(network().train(), torch.zeros(1, 3, 32, 32))
+
+
+def test_a_trace_that_leaves_a_branch_out_says_so(tmp_path):
+    class Branches(torch.nn.Module):
+        def forward(self, x):
+            return x.mean(dim=[2, 3]) if x.sum() > 0 else x.amax(dim=[2, 3])
+
+    notes = []
+    torchscript.export("trace", Branches().eval(), tmp_path / "m", size=8, texts={}, note=notes.append)
+    (note,) = notes
+    assert note.startswith("1 decisions of the model depend on its input; the trace keeps those")
+
+
+def test_convert_writes_the_classes_where_the_server_reads_them(weights, tmp_path, capsys):
+    path, _ = weights
+    out = tmp_path / "w.safetensors"
+    assert run(["convert", str(path), str(out), "--classes", "cat,fish", "--architecture", "cnnnet"]) == 0
+    capsys.readouterr()
+    assert run(["inspect", str(out), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["classes"], told["to_serve"]) == (["cat", "fish"], {"spec.model.architecture": "cnnnet"})
+
+
+def test_a_failure_is_one_line(tmp_path):
+    (tmp_path / "page").write_text("<html>")
+    asked = [sys.executable, "-m", "catfish_server.tools", "inspect", str(tmp_path / "page")]
+    ended = subprocess.run(
+        asked, check=False, capture_output=True, text=True, env={"PYTHONPATH": ":".join(sys.path)}
+    )
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert ended.stderr.startswith(f"catfish: {tmp_path}/page is a web page or XML")
+    assert ended.stderr.count("\n") == 1

@@ -1,0 +1,96 @@
+"""Models in 8 bits, made by the command."""
+
+import json
+
+import onnx
+import pytest
+import torch
+
+from catfish_server.tools import metadata
+from catfish_server.tools.opened import Source
+from catfish_server.weights.formats import Format
+from tests.model_server.whole_models import save_torchscript
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture
+def quantize(catfish, kit, tmp_path):
+    def run(*words, weights=kit.weights, calibrate=kit.pictures):
+        out = tmp_path / "int8.onnx"
+        asked = ("--calibrate", calibrate) if calibrate else ()
+        flags = ("--image-size", 32, *(() if weights.suffix == ".onnx" else ("--architecture", "resnet18")))
+        return (*catfish("quantize", weights, out, *asked, *flags, *words), out)
+
+    return run
+
+
+def kinds(path):
+    return {node.op_type for node in onnx.load(path).graph.node}
+
+
+def test_weights_become_a_file_that_says_how_well_it_does(quantize, kit):
+    code, told, complaint, out = quantize("--json")
+    assert code == 0, complaint
+    facts = json.loads(told)
+    assert (code, facts["n"], facts["written"]) == (0, 40, str(out))
+    assert facts["agreement"] >= 0.99
+    assert facts["size_ratio"] <= 0.3
+    assert facts["agreement_lower_bound_95"] < facts["agreement"]
+    assert any("40 pictures are few" in note for note in facts["notes"])
+    assert {"QuantizeLinear", "DequantizeLinear"} <= kinds(out)
+    opened = Source(path=out).open()  # it says itself what else the user would have to
+    assert (opened.classes, opened.image_size, opened.format) == (("cat", "fish"), 32, Format.ONNX)
+    about = metadata.About.read(metadata.read(out, Format.ONNX))
+    assert about.measured is not None
+    assert about.measured["agreement"] == facts["agreement"]
+    assert (about.made_by, about.architecture) == ("quantize", "resnet18")
+    assert about.source_sha256 == Source(path=kit.weights, architecture="resnet18").open().sha256
+
+
+def test_a_file_that_answers_otherwise_is_refused_and_not_left(quantize, kit, tmp_path):
+    """Calibrated with one plain grey picture, no layer can tell two pictures apart."""
+    code, told, complaint, _ = quantize("--samples", kit.pictures, calibrate=kit.grey)
+    assert (code, told) == (1, ""), complaint
+    assert "nothing was written: " in complaint
+    assert "of 40 pictures" in complaint
+    assert len([line for line in complaint.splitlines() if line.startswith("catfish:")]) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refused_file_leaves_the_one_that_was_there(quantize, kit, tmp_path):
+    (tmp_path / "int8.onnx").write_bytes(b"older")
+    code, _, complaint, _ = quantize("--samples", kit.pictures, calibrate=kit.grey)
+    assert code == 1, complaint
+    assert (tmp_path / "int8.onnx").read_bytes() == b"older"
+
+
+def test_an_onnx_model_and_its_linear_layers_alone(quantize, kit, tmp_path):
+    from catfish_server.inference.engines import onnx as engine
+
+    opened = Source(path=kit.weights, architecture="resnet18", image_size=32).open()
+    plain = tmp_path / "plain.onnx"
+    engine.export(opened.module, plain, example=torch.zeros(2, 3, 32, 32).numpy())
+    code, _, complaint, out = quantize("--dynamic", "--classes", "cat,fish", weights=plain)
+    assert (code, "MatMulInteger" in kinds(out), "QuantizeLinear" in kinds(out)) == (0, True, False), (
+        complaint
+    )
+    assert Source(path=out).open().classes == ("cat", "fish")
+
+
+@pytest.mark.parametrize(
+    ("calibrate", "code", "sentence"),
+    [(None, 2, "--calibrate is missing"), ("missing", 3, "missing is no directory")],
+    ids=["no pictures", "a directory that is not there"],
+)
+def test_what_is_missing_is_named(quantize, tmp_path, calibrate, code, sentence):
+    found, _, complaint, _ = quantize(calibrate=calibrate and tmp_path / calibrate)
+    assert (found, sentence in complaint) == (code, True)
+
+
+def test_a_program_of_torch_is_not_quantized(quantize, kit, tmp_path):
+    opened = Source(path=kit.weights, architecture="resnet18", image_size=32).open()
+    save_torchscript(opened.module, tmp_path / "program.onnx")  # its name says nothing
+    code, _, complaint, out = quantize("--trust", weights=tmp_path / "program.onnx")
+    assert (code, out.exists()) == (3, False)
+    assert "quantize the weights that it was made from" in complaint

@@ -1,0 +1,65 @@
+"""The golden pictures on a laptop, and a newer file beside an older one."""
+
+import json
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+pytestmark = pytest.mark.process
+
+HOW = ("--architecture", "resnet18", "--image-size", "32")
+
+
+@pytest.fixture
+def verify(catfish, kit):
+    def run(new, *words, pictures=kit.pictures):
+        return catfish("verify", new, "--samples", pictures, *HOW, *words)
+
+    return run
+
+
+@pytest.fixture
+def contrary(kit, tmp_path):
+    tensors = load_file(kit.weights)
+    for name in ("fc.weight", "fc.bias"):
+        tensors[name] = tensors[name].flip(0).contiguous()
+    save_file(tensors, tmp_path / "contrary.safetensors", {"classes": '["cat", "fish"]'})
+    return tmp_path / "contrary.safetensors"
+
+
+def test_a_model_that_is_right_passes(verify, kit):
+    code, told, complaint = verify(kit.weights, "--min-accuracy", "0.9", "--json")
+    found = json.loads(told)
+    assert (code, found["golden_pictures"]) == (0, 40), complaint
+    assert found["answered_right"] >= 36
+
+
+def test_one_that_is_wrong_is_told_as_in_the_pod(verify, contrary):
+    code, told, complaint = verify(contrary)
+    assert (code, told) == (1, "")
+    assert "of 40 golden images were answered right (" in complaint
+    assert "expected" in complaint
+
+
+def test_a_newer_file_that_is_worse_is_refused_with_what_changed(verify, kit, contrary):
+    code, told, _ = verify(contrary, "--against", kit.weights, "--against-architecture", "resnet18", "--json")
+    found = json.loads(told)
+    assert (code, found["changed_answers"], found["agreement"]) == (1, 40, 0)
+    assert found["verdict"].startswith("worse: ")
+    assert found["accuracy_after"] < found["accuracy_before"]
+    first = found["changed"][0]
+    assert (first["name"], {first["before"], first["after"]}) == ("cat/00.png", {"cat", "fish"})
+    assert len(found["changed"]) == 20
+
+
+def test_one_that_is_better_is_not(verify, kit, contrary):
+    code, told, _ = verify(kit.weights, "--against", contrary, "--against-architecture", "resnet18", "--json")
+    assert (code, json.loads(told)["verdict"]) == (0, "not worse")
+
+
+def test_pictures_without_classes_need_an_older_file(verify, kit, contrary):
+    code, _, complaint = verify(kit.weights, pictures=kit.pictures / "cat")
+    assert (code, "does not tell what its pictures show" in complaint) == (2, True)
+    words = ("--against", contrary, "--against-architecture", "resnet18", "--json")
+    code, told, _ = verify(kit.weights, *words, pictures=kit.pictures / "cat")
+    assert (code, "nobody says which are right" in json.loads(told)["verdict"]) == (1, True)
