@@ -115,6 +115,10 @@ $(VENV)/.installed:
 	$(BIN)/python -m pip install --quiet --requirement requirements/torch.txt
 	touch $@
 
+.PHONY: cpp
+cpp: $(VENV)/.installed ## Build the C++ programs of cpp/ with the torch of the Python environment
+	$(BIN)/python -m tools.cpp
+
 .PHONY: protocol
 protocol: $(VENV)/.installed ## Write the Python modules of the server's .proto anew
 	$(BIN)/python -m tools.protocol

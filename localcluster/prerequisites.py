@@ -98,7 +98,7 @@ def require(packages: Mapping[str, str]) -> None:
     """Installs what single tests need besides, where it is missing.
 
     Args:
-        packages: Debian's by the program that each brings.
+        packages: Debian's by the program that each brings, or by the full path of a header.
 
     Raises:
         LocalClusterError: something is missing and cannot be installed from here.
@@ -114,6 +114,8 @@ def require(packages: Mapping[str, str]) -> None:
 
 
 def _found(program: str) -> bool:
+    if program.endswith((".h", ".hpp")):
+        return Path(program).is_file()
     usual = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
     return shutil.which(program, path=usual) is not None
 
