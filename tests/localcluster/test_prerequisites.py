@@ -75,6 +75,15 @@ def test_without_apt_the_installation_says_what_is_missing():
         prerequisites.install()
 
 
+@pytest.mark.usefixtures("bare")
+def test_a_header_stands_for_its_package_where_the_file_is(tmp_path):
+    header = tmp_path / "it.h"
+    with pytest.raises(LocalClusterError, match="these packages are missing: libit-dev"):
+        prerequisites.require({str(header): "libit-dev"})
+    header.touch()
+    prerequisites.require({str(header): "libit-dev"})
+
+
 def test_nothing_is_installed_when_nothing_is_missing(monkeypatch):
     monkeypatch.setattr(prerequisites, "missing", list)
     said = []
