@@ -20,7 +20,7 @@ LOCALCLUSTER := $(PYTHON) -m localcluster
 ##@ Try it
 
 .PHONY: demo
-demo: ## From nothing to a prediction: cluster, images, operator, model, rollouts (13 min cold, 3 min warm)
+demo: ## From nothing to a prediction: cluster, images, operator, model, rollouts (15 min cold, 3 min warm)
 	$(PYTHON) -m demo --provider $(CLUSTER)
 
 .PHONY: cluster

@@ -1,4 +1,4 @@
-"""The flags that several verbs share: what a `CatfishModel` would say of a file."""
+"""What several verbs share: the flags that say what a `CatfishModel` would of a file, and those about pictures."""
 
 import argparse
 from collections.abc import Callable
@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from catfish_server import readers
-from catfish_server.tools.opened import Source
+from catfish_server.tools import samples
+from catfish_server.tools.opened import Opened, Source
+from catfish_server.tools.report import Report
+from catfish_server.tools.samples import Samples
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -24,12 +27,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         type=read(readers.classes),
         help="in the order of the outputs; default: as the file names them",
     )
-    add_images(group)
-
-
-def add_images(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
-    """Adds what says which images a model takes, and whether it may run here."""
-    parser.add_argument(
+    group.add_argument(
         "--image-size",
         metavar="PIXELS",
         type=read(readers.integer(8, 2048)),
@@ -39,16 +37,52 @@ def add_images(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> N
         ("mean", "subtracted from", (-10, 10), False),
         ("std", "divided out of", (0, 10), True),
     ):
-        parser.add_argument(
+        group.add_argument(
             f"--{name}",
             metavar="R,G,B",
             type=read(readers.triple(*bounds, above=above)),
             help=f"{meaning} pixels of 0..1; default: as the file says, else ImageNet's",
         )
-    parser.add_argument(
+    group.add_argument(
         "--trust",
         action="store_true",
         help="run a file that is code (TorchScript, torch.export): you know whose it is",
+    )
+
+
+def add_limit(parser: argparse.ArgumentParser, *, default: int) -> None:
+    """Adds how many of the pictures in a directory are looked at."""
+    parser.add_argument(
+        "--limit",
+        type=read(readers.integer(1, 1_000_000)),
+        default=default,
+        metavar="N",
+        help=f"most pictures to look at; default: {default}",
+    )
+
+
+def pictures(
+    directory: Path, opened: Opened, *, limit: int, report: Report, use: str = "reading the pictures"
+) -> Samples:
+    """The pictures in a directory, as a model takes them.
+
+    Args:
+        directory: of the pictures.
+        opened: the model.
+        limit: the most to read.
+        report: told how many are read.
+        use: what they are read for, as `report` says it.
+
+    Raises:
+        ToolFailure: there are none, or one is no picture that the server would take.
+    """
+    return samples.read(
+        directory,
+        image_size=opened.image_size,
+        mean=opened.mean,
+        std=opened.std,
+        limit=limit,
+        progress=lambda done, total: report.progress(use, done, total),
     )
 
 

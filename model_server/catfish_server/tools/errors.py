@@ -19,7 +19,6 @@ FLAGS: Mapping[str, str] = {
     "spec.weights.sha256": "--trust",
     "spec.model.architecture": "--architecture",
     "spec.model.classes": "--classes",
-    "spec.model.head.hidden": "--head-hidden",
     "spec.model.imageSize": "--image-size",
     "spec.model.mean": "--mean",
     "spec.model.std": "--std",

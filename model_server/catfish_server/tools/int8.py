@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -97,14 +97,6 @@ def dynamic(source: Path, target: Path, *, full_range: bool) -> None:
         )
     if not any(node.op_type == "MatMulInteger" for node in onnx.load(target).graph.node):
         raise ToolFailure("the model has no linear layer whose weights --dynamic could quantize")
-
-
-def annotate(path: Path, texts: Mapping[str, str]) -> None:
-    """Writes named texts into the file's metadata; what is there under other names is kept."""
-    document = onnx.load(path)
-    there = {entry.key: entry.value for entry in document.metadata_props}
-    onnx.helper.set_model_props(document, {**there, **texts})
-    onnx.save(document, path)
 
 
 class _OneByOne(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime ships no types

@@ -30,7 +30,6 @@ class About:
         image_size: height and width in pixels that the model takes.
         mean: of R, G and B in 0..1, with which its images are normalised.
         std: likewise.
-        preprocess: whether the model itself resizes and normalises.
         made_by: the verb, such as `export trace`.
         source_sha256: of the file that it was made from.
         measured: what the verb measured of it, by name.
@@ -40,7 +39,6 @@ class About:
     image_size: int | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
-    preprocess: bool = False
     made_by: str | None = None
     source_sha256: str | None = None
     measured: Mapping[str, Any] | None = None
@@ -60,9 +58,7 @@ class About:
 
     def said(self) -> dict[str, Any]:
         """What it says, by attribute."""
-        return {
-            name: value for name, value in asdict(self).items() if value is not None and value is not False
-        }
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     def _check(self) -> None:
         texts = (self.architecture, self.made_by, self.source_sha256)
@@ -70,8 +66,8 @@ class About:
             raise TypeError("a text is something else")
         if not (self.image_size is None or (type(self.image_size) is int and 0 < self.image_size <= 4096)):
             raise ValueError("no size of images")
-        if type(self.preprocess) is not bool or not isinstance(self.measured, dict | None):
-            raise TypeError("no flag, or no figures")
+        if not isinstance(self.measured, dict | None):
+            raise TypeError("no figures")
         for triple in (self.mean, self.std):
             if triple is not None and [type(value) for value in triple] not in ([float] * 3, [int] * 3):
                 raise TypeError("no three numbers")
@@ -86,6 +82,16 @@ def texts(about: About, classes: tuple[str, ...] | None) -> dict[str, str]:
     """
     written = {CATFISH: json.dumps(about.said(), ensure_ascii=False)}
     return written if classes is None else {CLASSES: json.dumps(classes, ensure_ascii=False), **written}
+
+
+def write_onnx(path: Path, named: Mapping[str, str]) -> None:
+    """Writes named texts into an ONNX file; what is there under other names is kept."""
+    import onnx  # noqa: PLC0415 (no other format needs it)
+
+    model = onnx.load(path)
+    there = {entry.key: entry.value for entry in model.metadata_props}
+    onnx.helper.set_model_props(model, {**there, **named})
+    onnx.save(model, path)
 
 
 def read(path: Path, kind: Format) -> dict[str, str]:

@@ -66,8 +66,18 @@ def test_what_is_code_is_inspected_only_when_it_is_trusted(weights, tmp_path, ca
     assert run(["inspect", str(tmp_path / "m"), "--trust", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["classes"] == ["cat", "fish"]
-    assert told["input"] == [1, 3, SIZE, SIZE]
+    assert told["input"] == ["n", 3, SIZE, SIZE]
     assert told["parameters"] == sum(value.numel() for value in CNNNet().parameters())
+
+
+def test_a_file_that_answers_otherwise_is_refused_and_not_left(weights, tmp_path, capsys, monkeypatch):
+    """Nothing is near enough to a tolerance below zero."""
+    monkeypatch.setattr("catfish_server.tools.verbs.export.TOLERANCE", -1.0)
+    path, _ = weights
+    flags = ["--architecture", "cnnnet", "--classes", "cat,fish", "--image-size", str(SIZE)]
+    assert run(["export", "trace", str(path), str(tmp_path / "m"), *flags]) == 1
+    assert "answers otherwise than the weights" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_whole_model_is_not_exported_again(files, capsys, tmp_path):

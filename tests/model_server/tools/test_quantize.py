@@ -33,7 +33,7 @@ def test_weights_become_a_file_that_says_how_well_it_does(quantize, kit):
     code, told, complaint, out = quantize("--json")
     assert code == 0, complaint
     facts = json.loads(told)
-    assert (code, facts["n"], facts["written"]) == (0, 40, str(out))
+    assert (code, facts["n"], facts["out"]) == (0, 40, str(out))
     assert facts["agreement"] >= 0.99
     assert facts["size_ratio"] <= 0.3
     assert facts["agreement_lower_bound_95"] < facts["agreement"]
@@ -76,6 +76,17 @@ def test_an_onnx_model_and_its_linear_layers_alone(quantize, kit, tmp_path):
         complaint
     )
     assert Source(path=out).open().classes == ("cat", "fish")
+
+
+def test_the_file_that_is_read_is_not_written_over(catfish, kit, tmp_path):
+    plain = tmp_path / "plain.onnx"
+    flags = ("--architecture", "resnet18", "--image-size", 32)
+    code, _, complaint = catfish("export", "onnx", kit.weights, plain, *flags)
+    assert code == 0, complaint
+    before = plain.read_bytes()
+    code, _, complaint = catfish("quantize", plain, plain, "--calibrate", kit.pictures)
+    assert (code, plain.read_bytes() == before) == (2, True)
+    assert "give the new one another name" in complaint
 
 
 @pytest.mark.parametrize(

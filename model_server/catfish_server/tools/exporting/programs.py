@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from catfish_server.inference.engines import onnx as engine
+from catfish_server.tools import metadata
 from catfish_server.tools.errors import ToolFailure
 
 logging.getLogger("torch.export").setLevel(
@@ -48,7 +49,7 @@ def export_onnx(module: nn.Module, path: Path, *, size: int, texts: Mapping[str,
     Raises:
         ToolFailure: it cannot be exported.
     """
-    import onnx  # noqa: PLC0415 (before torch looks for it, and says so in its own words)
+    import onnx  # noqa: F401, PLC0415 (before torch looks for it, and says so in its own words)
 
     example = torch.zeros(2, 3, size, size)
     with warnings.catch_warnings():
@@ -60,7 +61,4 @@ def export_onnx(module: nn.Module, path: Path, *, size: int, texts: Mapping[str,
         except Exception as error:  # torch has a dozen classes for what it cannot follow
             said = (str(error).splitlines() or [type(error).__name__])[0][:200]
             raise ToolFailure(f"the model cannot be exported to ONNX: {said}") from error
-    model = onnx.load(path)
-    for name, text in texts.items():
-        model.metadata_props.add(key=name, value=text)
-    onnx.save(model, path)
+    metadata.write_onnx(path, texts)

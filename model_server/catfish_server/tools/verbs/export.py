@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from catfish_server import readers
 from catfish_server.tools import arguments as shared
 from catfish_server.tools import metadata, opened, written
 from catfish_server.tools.errors import DONE, Refused, ToolFailure
@@ -40,13 +39,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--samples", metavar="DIR", type=Path, help="pictures to compare on; default: a few that are made up"
     )
-    parser.add_argument(
-        "--limit",
-        metavar="N",
-        type=shared.read(readers.integer(1, 1_000_000)),
-        default=100,
-        help="most pictures to compare on; default: 100",
-    )
+    shared.add_limit(parser, default=100)
     shared.add_model(parser)
 
 
@@ -114,14 +107,7 @@ def _checked(
     from catfish_server.tools import agreement, samples  # noqa: PLC0415
 
     if arguments.samples:
-        taken = samples.read(
-            arguments.samples,
-            image_size=model.image_size,
-            mean=model.mean,
-            std=model.std,
-            limit=arguments.limit,
-            progress=lambda done, total: report.progress("reading the pictures", done, total),
-        )
+        taken = shared.pictures(arguments.samples, model, limit=arguments.limit, report=report)
     else:
         taken = samples.Samples(
             names=tuple(f"generated-{number}" for number in range(GENERATED)),

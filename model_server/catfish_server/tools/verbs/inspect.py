@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace, report: Report) -> int:
             "bytes": found.size,
             "classes": list(found.classes or ()),
             "outputs": found.outputs,
-            "input": [1, 3, found.image_size, found.image_size],
+            "input": ["n", 3, found.image_size, found.image_size],
             "parameters": sum(int(str(row["parameters"])) for row in layers),
             "made_by": found.about.made_by,
             "source_sha256": found.about.source_sha256,

@@ -1,18 +1,16 @@
 """`catfish quantize WEIGHTS OUT --calibrate DIR`: the model in 8 bits, where it still answers as it did."""
 
 import argparse
-import tempfile
 from pathlib import Path
 
-from catfish_server import cpus, readers
-from catfish_server.tools import agreement, metadata, samples
+from catfish_server import cpus
+from catfish_server.tools import agreement, metadata, written
 from catfish_server.tools import arguments as shared
 from catfish_server.tools.agreement import Agreement
 from catfish_server.tools.errors import DONE, Refused, Usage
 from catfish_server.tools.metadata import About
 from catfish_server.tools.opened import Opened, Source
 from catfish_server.tools.report import Report
-from catfish_server.tools.samples import Samples
 
 Facts = dict[str, str | int | float | None]
 
@@ -36,13 +34,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--calibrate", type=Path, metavar="DIR", help="pictures, best in a directory for each class"
     )
     parser.add_argument("--samples", type=Path, metavar="DIR", help="other pictures to check the result on")
-    parser.add_argument(
-        "--limit",
-        type=shared.read(readers.integer(1, 1_000_000)),
-        default=1000,
-        metavar="N",
-        help="most pictures to check it on",
-    )
+    shared.add_limit(parser, default=1000)
     parser.add_argument("--dynamic", action="store_true", help="the weights of linear layers alone")
     parser.add_argument(
         "--full-range", action="store_true", help="weights of 8 bits, not 7: for processors with VNNI alone"
@@ -60,15 +52,12 @@ def run(arguments: argparse.Namespace, report: Report) -> int:
     pictures = arguments.samples or arguments.calibrate
     if arguments.calibrate is None and not (arguments.dynamic and pictures):
         raise Usage("--calibrate is missing: a directory of pictures such as the model will be sent")
-    out: Path = arguments.out
-    if out.is_dir() or not out.parent.is_dir():
-        raise Usage(f"{out} cannot be written: it must be a file in a directory that exists")
     report.progress("opening the model")
     source = shared.source(arguments.weights, arguments)
     opened = source.open()
-    with tempfile.TemporaryDirectory(prefix=".catfish-quantize-", dir=out.parent) as folder:
-        made = _made(arguments, opened, Path(folder), report)
-        checked = _pictures(pictures, opened, arguments.limit, "reading the pictures", report)
+    with written.whole(arguments.out, source=arguments.weights) as made:
+        _make(arguments, opened, made, report)
+        checked = shared.pictures(pictures, opened, limit=arguments.limit, report=report)
         found = agreement.measure(
             source,
             Source(path=made),  # what it does not say itself, a server would not know either
@@ -79,18 +68,19 @@ def run(arguments: argparse.Namespace, report: Report) -> int:
         _note(found, report, held_out=bool(arguments.samples))
         _gate(found)
         _annotate(made, opened, facts)
-        made.replace(out)
-    report.result({"written": str(out), **facts})
+    report.result({"out": str(arguments.out), **facts})
     return DONE
 
 
-def _made(arguments: argparse.Namespace, opened: Opened, folder: Path, report: Report) -> Path:
-    """The quantized file, with the classes in it, in a directory that goes away."""
+def _make(arguments: argparse.Namespace, opened: Opened, made: Path, report: Report) -> None:
+    """Writes the quantized file, with the classes in it; its directory goes away."""
     from catfish_server.tools import int8  # noqa: PLC0415 (imports onnx)
 
-    plain, made = folder / "float32.onnx", folder / "int8.onnx"
+    plain = made.with_name(f"float32-{made.name}")
     directory = arguments.calibrate or arguments.samples
-    shown = _pictures(directory, opened, CALIBRATION, "reading pictures to calibrate with", report)
+    shown = shared.pictures(
+        directory, opened, limit=CALIBRATION, report=report, use="reading pictures to calibrate with"
+    )
     report.progress("exporting the model")
     int8.write_float32(opened, arguments.weights, plain, example=shown.images[:1].repeat(2, axis=0))
     report.progress("quantizing")
@@ -99,34 +89,19 @@ def _made(arguments: argparse.Namespace, opened: Opened, folder: Path, report: R
     else:
         int8.static(plain, made, shown.images, full_range=arguments.full_range)
     _annotate(made, opened, None)
-    return made
 
 
 def _annotate(made: Path, opened: Opened, measured: Facts | None) -> None:
-    from catfish_server.tools import int8  # noqa: PLC0415 (imports onnx)
-
     about = About(
         architecture=opened.architecture,
         image_size=opened.image_size,
         mean=opened.mean,
         std=opened.std,
-        preprocess=opened.about.preprocess,
         made_by="quantize",
         source_sha256=opened.sha256,
         measured=measured,
     )
-    int8.annotate(made, metadata.texts(about, opened.classes))
-
-
-def _pictures(directory: Path, opened: Opened, limit: int, text: str, report: Report) -> Samples:
-    return samples.read(
-        directory,
-        image_size=opened.image_size,
-        mean=opened.mean,
-        std=opened.std,
-        limit=limit,
-        progress=lambda done, total: report.progress(text, done, total),
-    )
+    metadata.write_onnx(made, metadata.texts(about, opened.classes))
 
 
 def _facts(arguments: argparse.Namespace, made: Path, found: Agreement) -> Facts:
@@ -134,18 +109,10 @@ def _facts(arguments: argparse.Namespace, made: Path, found: Agreement) -> Facts
     before, after = arguments.weights.stat().st_size, made.stat().st_size
     return {
         "method": "dynamic" if arguments.dynamic else "static QDQ",
-        "n": found.n,
-        "agreement": found.share,
-        "agreement_lower_bound_95": found.lower_bound_95,
-        "max_difference": found.max_difference,
-        "accuracy_before": found.accuracy_before,
-        "accuracy_after": found.accuracy_after,
+        **found.facts(),
         "bytes_before": before,
         "bytes_after": after,
         "size_ratio": after / before,
-        "ms_before": 1000 * found.seconds_before,
-        "ms_after": 1000 * found.seconds_after,
-        "speed_ratio": found.speedup,
         "instruction_set": cpus.instruction_set(),
     }
 

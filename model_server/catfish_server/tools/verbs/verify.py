@@ -37,13 +37,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--samples", type=Path, required=True, metavar="DIR", help="pictures, in a directory for each class"
     )
-    parser.add_argument(
-        "--limit",
-        type=shared.read(readers.integer(1, 1_000_000)),
-        default=1000,
-        metavar="N",
-        help="most pictures to look at",
-    )
+    shared.add_limit(parser, default=1000)
     parser.add_argument(
         "--min-accuracy",
         type=shared.read(readers.number(0, 1)),
@@ -129,14 +123,7 @@ def _golden(
 def _compared(arguments: argparse.Namespace, opened: Opened, report: Report) -> Agreement:
     newer = shared.source(arguments.new, arguments)
     older = replace(newer, path=arguments.against, architecture=arguments.against_architecture)
-    pictures = samples.read(
-        arguments.samples,
-        image_size=opened.image_size,
-        mean=opened.mean,
-        std=opened.std,
-        limit=arguments.limit,
-        progress=lambda done, total: report.progress("reading the pictures", done, total),
-    )
+    pictures = shared.pictures(arguments.samples, opened, limit=arguments.limit, report=report)
     return agreement.measure(
         older,
         newer,
@@ -161,16 +148,4 @@ def _facts(found: Agreement) -> Facts:
         {"name": one.name, "before": one.before, "after": one.after, "shows": one.label}
         for one in found.changed[:LISTED]
     ]
-    return {
-        "n": found.n,
-        "agreement": found.share,
-        "agreement_lower_bound_95": found.lower_bound_95,
-        "max_difference": found.max_difference,
-        "accuracy_before": found.accuracy_before,
-        "accuracy_after": found.accuracy_after,
-        "ms_before": 1000 * found.seconds_before,
-        "ms_after": 1000 * found.seconds_after,
-        "speed_ratio": found.speedup,
-        "changed_answers": len(found.changed),
-        "changed": rows,
-    }
+    return {**found.facts(), "changed_answers": len(found.changed), "changed": rows}
