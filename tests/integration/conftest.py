@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -108,6 +109,8 @@ def start(plane, api, tmp_path):  # noqa: ARG001 - the rights must be there firs
 
     yield begin
     for process in started:
+        # pytest shows it with a test that fails
+        sys.stdout.write(f"operator, exit code {process.exit_code()}:\n{process.text()[-4000:]}\n")
         process.stop()
     assert [process.text() for process in started if "Traceback" in process.text()] == []
 

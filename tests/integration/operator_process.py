@@ -206,6 +206,10 @@ class OperatorProcess:
         """Whether the process lives."""
         return self._process.poll() is None
 
+    def exit_code(self):
+        """How it ended; None while it lives."""
+        return self._process.poll()
+
     def text(self):
         """All that it has said."""
         return self._log.read_text() if self._log.exists() else ""

@@ -94,10 +94,26 @@ class Update:
             # On the way back it may be 0, until v2's last pod is gone.
             return self.deployment()["spec"].get("minReadySeconds") == 1
 
-        wait_for(back, seconds=seconds, what="v2 is undone")
+        try:
+            wait_for(back, seconds=seconds, what="v2 is undone")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {self._seen()}") from None
         assert condition(self.body(), "Stalled")["reason"] == reason
         assert self.hash_of(":v1") == self.hash
         assert self.verdict() == "failed"
+
+    def _seen(self):
+        """What there is, for the message of a test that fails."""
+        deployment, v2 = self.deployment(), self.replica_set(":v2")
+        pace = {name: value for name, value in deployment["spec"].items() if name != "template"}
+        seen = {
+            "model": self.body().get("status"),
+            "deployment": {"image": image_of(deployment["spec"]["template"]), "spec": pace},
+            "its status": deployment.get("status"),
+            "v2": v2 and {"replicas": v2["spec"]["replicas"], "status": v2["status"]},
+            "pods": [[image_of(pod), pod["status"]] for pod in self.api.items(PODS.format(self.namespace))],
+        }
+        return json.dumps(seen)
 
 
 def _pods(replica_set):
