@@ -13,8 +13,9 @@ ENOUGH = 100
 """Requests on each side from which on numbers are believed; with fewer, time alone decides …"""
 
 UNASKED_SECONDS = 120
-"""For which it is waited that the first request comes to the new pods, where the old ones are asked all the time: a
-Service may be late with their addresses. Not for ever: clients that keep their connections stay with the old pods."""
+"""For which it is waited that the new pods are asked for as long as they are to be watched, where the old ones are
+asked all the time: a Service may be late with their addresses. Not for ever: clients that keep their connections stay
+with the old pods."""
 
 FEW, GROSS = 20, 0.5
 """… unless the difference is gross: half of all answers, among as many requests on each side, is no chance."""
@@ -45,14 +46,9 @@ def observed_enough(observed: Observed, found: Progress) -> bool:
     return min(side.requests for side in _sides(observed, found)) >= ENOUGH
 
 
-def unasked(observed: Observed, found: Progress) -> bool:
-    """Says whether requests come, and none of them to the new pods: nothing is known of how they would answer."""
-    new, old = _sides(observed, found)
-    tell = bool(found.fresh) and all(
-        (reading := observed.readings.get(pods.identity(pod))) is not None and reading.counted
-        for pod in found.fresh
-    )
-    return tell and new.requests == 0 and old.requests >= ENOUGH
+def busy(observed: Observed, found: Progress) -> bool:
+    """Says whether the old pods are asked enough to expect as much of the new ones."""
+    return _share(observed, found.outdated).requests >= ENOUGH
 
 
 def fault(observed: Observed, found: Progress, *, model: CatfishModel) -> Fault | None:

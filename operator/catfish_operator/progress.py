@@ -112,6 +112,12 @@ def verdict(found: Progress, *, model: CatfishModel, target: str) -> Verdict:
     return progressing("PodsStarting", f"{found.available} of {found.wanted} pods are available")
 
 
+def asked(observed: Observed, found: Progress) -> bool:
+    """Says whether a request has reached a new pod, as far as they tell."""
+    readings = (observed.readings.get(pods.identity(pod)) for pod in found.fresh)
+    return any(reading is not None and reading.requests > 0 for reading in readings)
+
+
 def numbers(observed: Observed, found: Progress) -> tuple[int, ...]:
     """The numbers of which at least one must rise within the progress deadline."""
     scheduled = sum(pods.condition(pod, "PodScheduled").get("status") == "True" for pod in found.fresh)

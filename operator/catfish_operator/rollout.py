@@ -153,11 +153,7 @@ def _moved_on(record: Record, observed: Observed, found: Progress, *, model: Cat
             else record
         )
     if judge.held(record, model):
-        watched = observed.watch
-        seconds = _watched_seconds(found, model)
-        if canary.unasked(observed, found):
-            seconds += canary.UNASKED_SECONDS
-        if watch.FIRST_READY not in watched.since or watched.lasted(watch.FIRST_READY) < seconds:
+        if not _watched_enough(observed, found, model):
             return record
         record = replace(record, released_at=now, unobserved=not canary.observed_enough(observed, found))
         return replace(record, verdict="proven", failure=None) if _all_first(found, model) else record
@@ -168,6 +164,18 @@ def _moved_on(record: Record, observed: Observed, found: Progress, *, model: Cat
     if found.complete and baked:
         return replace(record, verdict="proven", failure=None, result="Completed", finished_at=now)
     return record
+
+
+def _watched_enough(observed: Observed, found: Progress, model: CatfishModel) -> bool:
+    """Says whether the first new pods have lasted, and were asked meanwhile if the old ones are.
+
+    Addresses can reach a Service long after its pods are Ready, as after the API server was away. The canary's seconds
+    are then counted from the first request: until it comes nothing is known of how they answer.
+    """
+    watched, seconds = observed.watch, _watched_seconds(found, model)
+    if canary.busy(observed, found) and watched.lasted(watch.FIRST_ASKED) < model.rollout.canary.seconds:
+        seconds += canary.UNASKED_SECONDS
+    return watch.FIRST_READY in watched.since and watched.lasted(watch.FIRST_READY) >= seconds
 
 
 def _all_first(found: Progress, model: CatfishModel) -> bool:

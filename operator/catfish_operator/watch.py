@@ -12,6 +12,7 @@ from catfish_operator.progress import Progress
 from catfish_operator.resources.record import Record
 
 FIRST_READY = "the first pods are ready"
+FIRST_ASKED = "the first pods are ready, and requests reach them"
 
 
 def pulling_fails(pod_identity: str) -> str:
@@ -46,7 +47,7 @@ def look(
     return Watch(
         trial=trial,
         at=at,
-        since={fact: since.get(fact, at) for fact in _facts(found, surge=model.rollout.max_surge)},
+        since={fact: since.get(fact, at) for fact in _facts(observed, found, surge=model.rollout.max_surge)},
         best=best,
         progressed_at=before.progressed_at if same and best == before.best else at,
         ready=_ready(before.ready if before.trial[:2] == trial[:2] else {}, found),
@@ -56,10 +57,11 @@ def look(
     )
 
 
-def _facts(found: Progress, *, surge: int) -> list[str]:
+def _facts(observed: Observed, found: Progress, *, surge: int) -> list[str]:
     facts = [pulling_fails(pods.identity(pod)) for pod in found.fresh if pods.pulling_fails(pod)]
     if found.first_ready(surge):
         facts.append(FIRST_READY)
+        facts += [FIRST_ASKED] if progress.asked(observed, found) else []
     if found.replaced:
         facts.append(replaced(found))
     return facts

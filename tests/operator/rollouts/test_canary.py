@@ -77,6 +77,7 @@ def test_enough_requests_are_noted_at_the_release():
     first(world, ready=True)
     world.plan()
     asked(world, new=(100, 0), old=(34, 0))
+    world.settle()
     world.wait(CANARY).settle()
     assert not held(world)
     assert not world.record(world.target).unobserved
@@ -103,22 +104,51 @@ def test_requests_that_were_refused_make_no_prediction_faster():
     assert_rolled_back(world, "CanaryLatency")
 
 
-def test_new_pods_that_nobody_asks_while_the_old_ones_are_asked_are_waited_for_a_while():
+@pytest.mark.parametrize("tells", [True, False])
+def test_new_pods_that_nobody_asks_while_the_old_ones_are_asked_are_waited_for_a_while(tells):
     world = updated()
     first(world, ready=True)
     world.plan()
     asked(world, new=(0, 0), old=(34, 0))
+    if not tells:
+        del world.readings["cat-new"]
     world.wait(CANARY + UNASKED_SECONDS - 1).settle()
     assert held(world), "nothing is known of how they would answer"
     world.wait(1).settle()
     assert not held(world)
 
 
-@pytest.mark.parametrize(("new", "old"), [((1, 0), (34, 0)), ((0, 0), (33, 0))])
-def test_with_a_first_request_or_with_few_in_all_time_alone_decides(new, old):
+def test_new_pods_that_are_asked_late_are_watched_as_long_as_any_others():
     world = updated()
     first(world, ready=True)
     world.plan()
-    asked(world, new=new, old=old)
+    asked(world, new=(0, 0), old=(34, 0))
+    world.wait(CANARY + 10).settle()
+    asked(world, new=(1, 0), old=(68, 0))
+    world.settle()
+    world.wait(CANARY - 1).settle()
+    assert held(world), "a first answer says little"
+    world.wait(1).settle()
+    assert not held(world)
+
+
+def test_errors_of_new_pods_that_are_asked_late_are_found_before_an_old_pod_goes():
+    world = updated()
+    first(world, ready=True)
+    world.plan()
+    asked(world, new=(0, 0), old=(34, 0))
+    world.wait(CANARY + 10).settle()
+    asked(world, new=(5, 5), old=(68, 0))
+    world.settle()
+    assert held(world)
+    asked(world, new=(25, 25), old=(80, 0))
+    assert_rolled_back(world, "CanaryErrorRate")
+
+
+def test_where_few_requests_come_at_all_time_alone_decides():
+    world = updated()
+    first(world, ready=True)
+    world.plan()
+    asked(world, new=(0, 0), old=(33, 0))
     world.wait(CANARY).settle()
     assert not held(world)
