@@ -134,6 +134,17 @@ def test_a_record_that_is_too_large_for_the_topic_is_refused_and_the_others_arri
     until(lambda: made.count("delivered_total") == 5)
 
 
+def test_records_that_are_too_large_together_for_the_topic_all_arrive(kafka):
+    topic = f"small-{uuid.uuid4().hex[:8]}"
+    kafka.create(topic, partitions=1, **{"max.message.bytes": "4000"})
+    sink = opened(kafka, topic)
+    assert written(sink, batch("first")) == 0  # the client is connected, and sends what follows at once
+    names = ["".join(uuid.uuid4().hex for _ in range(10)) for _ in range(30)]
+    too_large = "".join(uuid.uuid4().hex for _ in range(200))
+    assert written(sink, batch(*names, too_large, number=1)) == 1
+    assert Counter(message.key().decode() for message in messages(kafka, topic)) == Counter(["first", *names])
+
+
 def test_a_topic_that_is_made_late_gets_what_has_waited(kafka, logged):
     topic = f"late-{uuid.uuid4().hex[:8]}"
     made = logged(opened(kafka, topic))
