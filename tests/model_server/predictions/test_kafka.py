@@ -6,16 +6,17 @@ import uuid
 from collections import Counter
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from catfish_server.errors import InvalidSpec
 from catfish_server.predictions import __main__ as command
 from catfish_server.predictions import destination
+from catfish_server.predictions.record import encode
 from catfish_server.predictions.sinks.kafka import Kafka
 from catfish_server.predictions.sinks.sink import Batch, Line, Unavailable
 
 from . import broker
-from .conftest import batch, record, until
+from .conftest import ORIGIN, batch, record, until
 
 pytestmark = pytest.mark.integration
 
@@ -103,6 +104,18 @@ def test_every_record_arrives_once_and_is_exported_with_its_feedback(kafka, topi
     out = tmp_path / "train.csv"
     assert command.run(["export", f"kafka://{kafka.address}/{topic}", str(out)], KEYS) == 0
     assert len(out.read_text().splitlines()) == 101
+
+
+def test_a_topic_that_ends_with_the_mark_of_a_transaction_is_exported(kafka, topic, tmp_path):
+    producer = Producer(kafka.client() | {"transactional.id": topic})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(topic, encode(record(uuid="a"), ORIGIN))
+    producer.commit_transaction(30)
+    out = tmp_path / "train.csv"
+    words = ["export", f"kafka://{kafka.address}/{topic}", str(out), "--unlabelled"]
+    assert command.run(words, KEYS) == 0
+    assert len(out.read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize("how", ["stopped", "silent"])
