@@ -2,20 +2,20 @@
 
 usage: make bench-serve, or python -m benchmarks.serve [--seconds 20] [--rounds 3] [--only resnet50]
 
-All servers run at the same time and are asked by turns, round after round: a neighbour that is busy for a while is
-busy for all of them. What is printed is the ratio within a round, the median of the rounds; milliseconds of
-processor time a request depend least on what else the machine does. Writes build/bench/serve.json.
+All servers run at the same time, on as many cores, and are asked by turns, each round in the other order: a neighbour
+that is busy for a while is busy for all of them. Each is warmed up by the same load, and every answer must be the class
+that all of them agreed on. What is printed is the ratio within a round, the median of the rounds, and p50 and p99 over
+the answers of all rounds; milliseconds of processor time a request depend least on what else the machine does. Once
+Catfish has chosen an engine, mosec runs that one too. Writes build/bench/serve.json.
 """
 
 import argparse
 import json
 import os
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import serve_load, serve_peers
+from benchmarks import serve_load, serve_overload, serve_peers, serve_table
 from benchmarks.drain import photograph
 from catfish_server import cpus
 from localcluster.ports import free_ports
@@ -31,7 +31,8 @@ from localcluster.ports import free_ports
 TARGET = Path("build/bench/serve.json")
 START_SECONDS = 300.0
 ENGINE_SECONDS = 900.0
-PROBES_A_SECOND = 10
+ENGINES = ("torchscript", "onnxruntime")
+ENGINE_SETTLED = re.compile(r"Eager takes|The model runs on|Engine eager: chosen|No other engine")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +108,8 @@ def catfish(workload: Workload, directory: Path, image: bytes, facts: dict[str, 
         "--port": str(port),
         "--admin-port": str(admin_port),
         "--cache-dir": str(directory),
+        "--threads": str(cpus.available()),
+        "--engine": "auto",
         "--engine-delay-seconds": "1",
         "--drain-seconds": "0",
     }
@@ -117,7 +120,7 @@ def catfish(workload: Workload, directory: Path, image: bytes, facts: dict[str, 
         facts["ready_seconds"] = time.monotonic() - began
         facts["pss_eager_mib"] = serve_load.pss_mib(started.pid)
         wait(
-            lambda: re.search(r"Eager takes|runs on|Engine eager: chosen|No other", log.read_text()),
+            lambda: ENGINE_SETTLED.search(log.read_text()),
             started,
             log,
             seconds=ENGINE_SECONDS,
@@ -131,13 +134,14 @@ def catfish(workload: Workload, directory: Path, image: bytes, facts: dict[str, 
 
 
 @contextmanager
-def peer(kind: str, workload: Workload, directory: Path, image: bytes) -> Iterator[Running]:
-    """One of the others."""
+def peer(kind: str, workload: Workload, directory: Path, image: bytes, *, engine: str) -> Iterator[Running]:
+    """One of the others; `engine` is what runs the model there."""
     (port,) = free_ports(1)
     file, log = serve_peers.weights(workload.architecture, directory), directory / f"{kind}.log"
-    command = serve_peers.command(
-        kind, workload.architecture, file, size=workload.size, port=port, batch=workload.batch
-    )
+    if engine != "eager":
+        serve_peers.prepare(workload.architecture, file, engine=engine, size=workload.size)
+    model = serve_peers.Weights(workload.architecture, file, workload.size, engine)
+    command = serve_peers.command(kind, model, port=port, batch=workload.batch, processes=cpus.available())
     with process(command, log) as started:
         wait(lambda: serve_peers.ready(port, image, "/inference"), started, log, seconds=START_SECONDS)
         yield Running(name=kind, pid=started.pid, port=port, path="/inference")
@@ -159,74 +163,19 @@ def bare_import(directory: Path) -> dict[str, float]:
         return {"bare_seconds": time.monotonic() - began, "bare_pss_mib": serve_load.pss_mib(started.pid)}
 
 
-def rounds(
-    servers: list[Running], image: bytes, *, clients: int, seconds: float, count: int
-) -> list[dict[str, object]]:
-    """Rows of all servers over all rounds: rate, latency and processor time, and the median ratios to Catfish."""
-    measured: dict[str, list[serve_load.Measured]] = {server.name: [] for server in servers}
-    for _ in range(count):
-        for server in servers:
-            measured[server.name].append(
-                serve_load.closed(
-                    server.port, server.pid, image, clients=clients, seconds=seconds, path=server.path
-                )
-            )
-    own = measured["catfish"]
-    return [
-        {
-            "server": name,
-            "clients": clients,
-            "rate": statistics.median(each.rate for each in all_of_it),
-            "p50_ms": statistics.median(each.percentile(0.5) for each in all_of_it),
-            "p99_ms": statistics.median(each.percentile(0.99) for each in all_of_it),
-            "cpu_ms": statistics.median(each.cpu_milliseconds for each in all_of_it),
-            "refused": sum(sum(each.refused.values()) for each in all_of_it),
-            "rate_ratio": _ratio(own, all_of_it, lambda each: each.rate),
-            "p50_ratio": _ratio(own, all_of_it, lambda each: each.percentile(0.5)),
-            "cpu_ratio": _ratio(own, all_of_it, lambda each: each.cpu_milliseconds),
-        }
-        for name, all_of_it in measured.items()
-    ]
-
-
-def _ratio(
-    own: list[serve_load.Measured],
-    others: list[serve_load.Measured],
-    value: Callable[[serve_load.Measured], float],
-) -> float:
-    """Catfish's value over the other's, the median of the rounds."""
-    pairs = zip(own, others, strict=True)
-    return statistics.median(value(one) / (value(other) or float("nan")) for one, other in pairs)
-
-
-def overload(server: Running, image: bytes, *, rated: float, seconds: float) -> dict[str, object]:
-    """Four times what the server can do, while its probes are asked."""
-    times: list[float] = []
-    over = threading.Event()
-
-    def probe() -> None:
-        while not over.wait(1 / PROBES_A_SECOND):
-            began = time.monotonic()
-            with urllib.request.urlopen(
-                f"http://127.0.0.1:{server.admin_port}/livez", timeout=30
-            ) as response:
-                response.read()
-            times.append(time.monotonic() - began)
-
-    thread = threading.Thread(target=probe)
-    thread.start()
-    measured = serve_load.open_loop(
-        server.port, server.pid, image, rate=4 * rated, seconds=seconds, path=server.path
-    )
-    over.set()
-    thread.join()
-    times.sort()
+def agreed(servers: list[Running], image: bytes) -> dict[str, serve_load.Target]:
+    """What is asked of each server; ends the run where they do not answer with the same class."""
+    answers = {
+        server.name: serve_load.prediction(serve_peers.answer(server.port, image, server.path))
+        for server in servers
+    }
+    if len({str(given).removeprefix("class-") for given in answers.values()}) != 1:
+        raise SystemExit(f"The servers do not do the same work: {answers}.")
     return {
-        "rated": rated,
-        "goodput_share": measured.rate / rated,
-        "refused": measured.refused,
-        "refused_without_retry_after": measured.silent,
-        "probe_p99_ms": 1000 * times[int(0.99 * len(times))] if times else None,
+        server.name: serve_load.Target(
+            port=server.port, pid=server.pid, path=server.path, image=image, prediction=answers[server.name]
+        )
+        for server in servers
     }
 
 
@@ -236,43 +185,37 @@ def measure(name: str, workload: Workload, *, seconds: float, count: int) -> dic
     with tempfile.TemporaryDirectory(prefix="catfish-serve-") as folder, ExitStack() as stack:
         directory = Path(folder)
         facts: dict[str, object] = dict(bare_import(directory))
-        servers = [stack.enter_context(catfish(workload, directory, image, facts))]
-        servers += [
-            stack.enter_context(peer(kind, workload, directory, image)) for kind in ("mosec", "flask")
+        own = stack.enter_context(catfish(workload, directory, image, facts))
+        others = {"mosec": "eager", "flask": "eager"}
+        if facts["engine"] in ENGINES:
+            others["mosec+engine"] = str(facts["engine"])
+        servers = [own] + [
+            stack.enter_context(peer(kind, workload, directory, image, engine=engine))
+            for kind, engine in others.items()
         ]
+        targets = agreed(servers, image)
         rows = [
             row
             for clients in ((32, 1) if name == "resnet50" else (32,))
-            for row in rounds(servers, image, clients=clients, seconds=seconds, count=count)
+            for row in serve_table.rounds(targets, clients=clients, seconds=seconds, count=count)
         ]
-        rated = float(str(rows[0]["rate"]))
         return {
             "workload": name,
             "architecture": workload.architecture,
             "instruction_set": cpus.instruction_set(),
+            "threads": cpus.available(),
+            "mosec": serve_peers.MOSEC,
+            "seconds": seconds,
+            "rounds": count,
             **facts,
             "rows": rows,
-            "overload": overload(servers[0], image, rated=rated, seconds=seconds),
+            "overload": serve_overload.overload(
+                targets["catfish"],
+                admin_port=own.admin_port or 0,
+                rated=float(str(rows[0]["rate"])),
+                seconds=seconds,
+            ),
         }
-
-
-def show(result: dict[str, object]) -> None:
-    """Prints one workload."""
-    number = {key: float(str(value)) for key, value in result.items() if isinstance(value, int | float)}
-    print(f"\n{result['architecture']}, engine {result['engine']}, {result['instruction_set']}")
-    print(
-        f"start to ready {number['ready_seconds']:.1f} s (bare import {number['bare_seconds']:.1f} s); "
-        f"memory {number['pss_mib']:.0f} MiB, with eager {number['pss_eager_mib']:.0f} MiB "
-        f"(bare import {number['bare_pss_mib']:.0f} MiB)"
-    )
-    print("server   clients   req/s  p50 ms  p99 ms  CPU ms/req  refused   Catfish is: rate  p50   CPU")
-    for row in result["rows"]:
-        print(
-            f"{row['server']:8} {row['clients']:7d} {row['rate']:7.1f} {row['p50_ms']:7.0f} {row['p99_ms']:7.0f} "
-            f"{row['cpu_ms']:11.1f} {row['refused']:8d}   {row['rate_ratio']:16.2f}x {row['p50_ratio']:4.2f}x "
-            f"{row['cpu_ratio']:4.2f}x"
-        )
-    print("overload, 4 times that:", json.dumps(result["overload"]))
 
 
 def main() -> int:
@@ -286,9 +229,9 @@ def main() -> int:
     for name, workload in WORKLOADS.items():
         if arguments.only in {None, name}:
             results.append(measure(name, workload, seconds=arguments.seconds, count=arguments.rounds))
-            show(results[-1])
-    TARGET.parent.mkdir(parents=True, exist_ok=True)
-    TARGET.write_text(json.dumps(results, indent=2) + "\n")
+            serve_table.show(results[-1])
+            TARGET.parent.mkdir(parents=True, exist_ok=True)
+            TARGET.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n")
     return 0
 
 

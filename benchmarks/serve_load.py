@@ -1,6 +1,9 @@
 """Load for a server that classifies: clients on kept connections, and arrivals that do not wait for answers."""
 
 import http.client
+import json
+import math
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -8,11 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 JPEG: Mapping[str, str] = {"Content-Type": "image/jpeg"}
-_TICKS = 100
+_TICKS = os.sysconf("SC_CLK_TCK")
 _PATIENCE = 120.0
 
 REFUSED_SECONDS = 0.5
 """That a client waits which was refused; servers ask for a second or more."""
+
+BROKEN, WRONG = 0, -200
+"""What counts as the status of a connection that broke, and of a 200 with another class than the right one."""
 
 
 @dataclass(kw_only=True)
@@ -20,23 +26,33 @@ class Measured:
     """What some seconds of load came to.
 
     Attributes:
-        seconds: that it took.
-        cpu_seconds: of the server, all its processes together.
-        latencies: of the requests that were answered with 200, in seconds.
-        refused: requests by status, 0 for a connection that broke.
+        seconds: in which clients began to ask.
+        cpu_seconds: of the server, all its processes together, until the last answer.
+        latencies: of the requests that were answered rightly, in seconds: of a client that waits for its answer from
+            its first try on, of an arrival from when it was due.
+        tardy: how many of these answers came after the seconds.
+        refused: tries by status, `BROKEN` and `WRONG` among them.
         silent: refusals without `Retry-After`.
+        lags: seconds from when an arrival was due until it was sent.
     """
 
     seconds: float
-    cpu_seconds: float
+    cpu_seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
+    tardy: int = 0
     refused: dict[int, int] = field(default_factory=dict)
     silent: int = 0
+    lags: list[float] = field(default_factory=list)
 
     @property
     def rate(self) -> float:
-        """Good answers a second."""
-        return len(self.latencies) / self.seconds
+        """Good answers a second; those that came too late for the seconds are none of them."""
+        return (len(self.latencies) - self.tardy) / self.seconds
+
+    @property
+    def failed(self) -> int:
+        """Tries that came to something else than a good answer or 429 or 503."""
+        return sum(count for status, count in self.refused.items() if status not in {429, 503})
 
     @property
     def cpu_milliseconds(self) -> float:
@@ -45,95 +61,144 @@ class Measured:
 
     def percentile(self, share: float) -> float:
         """Milliseconds within which this share of the good answers came."""
-        ordered = sorted(self.latencies) or [float("nan")]
-        return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+        return 1000 * nearest_rank(self.latencies, share)
 
 
-def closed(port: int, pid: int, image: bytes, *, clients: int, seconds: float, path: str) -> Measured:
+def nearest_rank(values: list[float], share: float) -> float:
+    """The smallest of the values that at least this share of them does not exceed; NaN of none."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What is asked.
+
+    Attributes:
+        port: of the server, on loopback.
+        pid: of its first process.
+        path: that is posted to.
+        image: the body of each request.
+        prediction: the right answer's; None: any.
+    """
+
+    port: int
+    pid: int
+    path: str
+    image: bytes
+    prediction: object = None
+
+
+class _Tally:
+    """Counts what many threads come to."""
+
+    def __init__(self, seconds: float) -> None:
+        self.results = Measured(seconds=seconds)
+        self.until = time.monotonic() + seconds
+        self._lock = threading.Lock()
+
+    def good(self, since: float) -> None:
+        now = time.monotonic()
+        with self._lock:
+            self.results.latencies.append(now - since)
+            self.results.tardy += now > self.until
+
+    def bad(self, status: int, *, told: bool) -> None:
+        with self._lock:
+            self.results.refused[status] = self.results.refused.get(status, 0) + 1
+            self.results.silent += not told
+
+    def lag(self, seconds: float) -> None:
+        with self._lock:
+            self.results.lags.append(seconds)
+
+
+def closed(target: Target, *, clients: int, seconds: float) -> Measured:
     """Load by clients of which each waits for its answer before it asks again.
 
     Args:
-        port: of the server, on loopback.
-        pid: of its first process.
-        image: the body of each request.
+        target: what they ask.
         clients: how many, each with a connection.
         seconds: how long they ask.
-        path: that they post to.
     """
-    until = time.monotonic() + seconds
-    lock, results = threading.Lock(), Measured(seconds=0, cpu_seconds=0)
+    used, tally = cpu_seconds(target.pid), _Tally(seconds)
 
     def ask() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE)
-        while time.monotonic() < until:
-            if not _one(connection, image, path, results, lock):
-                time.sleep(REFUSED_SECONDS)  # what was refused is not asked again at once
+        connection = _connection(target)
+        while (since := time.monotonic()) < tally.until:
+            # What was refused has still to be answered: else a server that refuses would seem a quick one.
+            while not _one(connection, target, tally, since=since) and time.monotonic() < tally.until:
+                time.sleep(REFUSED_SECONDS)
         connection.close()
 
-    return _run([threading.Thread(target=ask) for _ in range(clients)], pid, results)
+    threads = [threading.Thread(target=ask) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    return _ended(threads, target, tally, used)
 
 
-def open_loop(port: int, pid: int, image: bytes, *, rate: float, seconds: float, path: str) -> Measured:
+def open_loop(target: Target, *, rate: float, seconds: float) -> Measured:
     """Load that arrives at a rate, whatever becomes of it; each request on a connection of its own.
 
     Args:
-        port: of the server, on loopback.
-        pid: of its first process.
-        image: the body of each request.
+        target: what is asked.
         rate: requests a second.
         seconds: how long they arrive.
-        path: that they post to.
     """
-    lock, results = threading.Lock(), Measured(seconds=0, cpu_seconds=0)
+    used, tally = cpu_seconds(target.pid), _Tally(seconds)
+    began = tally.until - seconds
 
-    def ask(delay: float) -> None:
-        time.sleep(delay)
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE)
-        _one(connection, image, path, results, lock)
+    def ask(due: float) -> None:
+        tally.lag(time.monotonic() - due)
+        connection = _connection(target)
+        _one(connection, target, tally, since=due)
         connection.close()
 
-    arrivals = [threading.Thread(target=ask, args=(number / rate,)) for number in range(int(rate * seconds))]
-    measured = _run(arrivals, pid, results)
-    measured.seconds = max(seconds, 1e-9)  # the last answers come later than the last arrivals
-    return measured
+    threads = []
+    for number in range(int(rate * seconds)):
+        due = began + number / rate
+        if (early := due - time.monotonic()) > 0:
+            time.sleep(early)
+        threads.append(threading.Thread(target=ask, args=(due,)))
+        threads[-1].start()
+    return _ended(threads, target, tally, used)
 
 
-def _run(threads: list[threading.Thread], pid: int, results: Measured) -> Measured:
-    used, began = cpu_seconds(pid), time.monotonic()
-    for thread in threads:
-        thread.start()
+def _connection(target: Target) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection("127.0.0.1", target.port, timeout=_PATIENCE)
+
+
+def _ended(threads: list[threading.Thread], target: Target, tally: _Tally, used: float) -> Measured:
     for thread in threads:
         thread.join()
-    results.seconds = time.monotonic() - began
-    results.cpu_seconds = cpu_seconds(pid) - used
-    return results
+    tally.results.cpu_seconds = cpu_seconds(target.pid) - used
+    return tally.results
 
 
-def _one(
-    connection: http.client.HTTPConnection,
-    image: bytes,
-    path: str,
-    results: Measured,
-    lock: threading.Lock,
-) -> bool:
+def _one(connection: http.client.HTTPConnection, target: Target, tally: _Tally, *, since: float) -> bool:
     """Asks once; whether the answer was good."""
-    began = time.monotonic()
     try:
-        connection.request("POST", path, image, dict(JPEG))
+        connection.request("POST", target.path, target.image, dict(JPEG))
         response = connection.getresponse()
-        response.read()
+        body = response.read()
         status, told = response.status, response.getheader("Retry-After") is not None
     except (OSError, http.client.HTTPException):
         connection.close()
-        status, told = 0, False
-    took = time.monotonic() - began
-    with lock:
-        if status == 200:
-            results.latencies.append(took)
-            return True
-        results.refused[status] = results.refused.get(status, 0) + 1
-        results.silent += not told
+        body, status, told = b"", BROKEN, False
+    if status == 200 and (target.prediction is None or prediction(body) == target.prediction):
+        tally.good(since)
+        return True
+    tally.bad(WRONG if status == 200 else status, told=told)
     return False
+
+
+def prediction(body: bytes) -> object:
+    """The class in an answer; None where there is none."""
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return None
+    return found.get("prediction") if isinstance(found, dict) else None
 
 
 def tree(pid: int) -> list[int]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import NamedTuple
 
 MOSEC = "mosec==0.9.8"
 CLASSES = 1000
@@ -41,12 +42,40 @@ def weights(architecture: str, directory: Path) -> Path:
     return path
 
 
-def command(kind: str, architecture: str, file: Path, *, size: int, port: int, batch: int) -> list[str]:
-    """The command line of a peer; `batch` is the largest that mosec makes."""
-    model = [architecture, str(file), str(size), str(port)]
-    if kind == "mosec":
-        return [str(environment()), "-m", "benchmarks.serve_mosec", *model, str(batch)]
-    return [sys.executable, "-m", "benchmarks.serve_peers", *model]
+class Weights(NamedTuple):
+    """What a peer serves.
+
+    Attributes:
+        architecture: of torchvision.
+        file: of the weights.
+        size: of images in pixels.
+        engine: `eager`, or one that `prepare` has built.
+    """
+
+    architecture: str
+    file: Path
+    size: int
+    engine: str = "eager"
+
+
+def prepare(architecture: str, file: Path, *, engine: str, size: int) -> None:
+    """Builds one of Catfish's engines beside the weights, for a peer that is to run the same."""
+    import numpy as np  # noqa: PLC0415 (as above)
+
+    from catfish_server.inference.engines import candidates  # noqa: PLC0415 (as above)
+
+    module = Eager(architecture, str(file), size).module
+    example = np.zeros((1, 3, size, size), np.float32)
+    candidates.BY_NAME[engine].export(module, file.with_suffix(f".{engine}"), example=example)
+
+
+def command(kind: str, model: Weights, *, port: int, batch: int, processes: int) -> list[str]:
+    """The command line of a peer; mosec has so many processes, and batches of this size at most."""
+    words = [model.architecture, str(model.file), str(model.size), str(port)]
+    if kind.startswith("mosec"):
+        more = [str(batch), str(processes), model.engine]
+        return [str(environment()), "-m", "benchmarks.serve_mosec", *words, *more]
+    return [sys.executable, "-m", "benchmarks.serve_peers", *words]
 
 
 class Eager:
@@ -82,6 +111,23 @@ class Eager:
         return found
 
 
+class Prepared(Eager):
+    """The transforms as above, and an engine of Catfish's in place of the module."""
+
+    def __init__(self, architecture: str, file: str, size: int, engine: str) -> None:
+        super().__init__(architecture, file, size)
+        from catfish_server.inference.engines import candidates  # noqa: PLC0415 (as above)
+
+        del self.module
+        path = Path(file).with_suffix(f".{engine}")
+        self.run = candidates.BY_NAME[engine].load(path, self.torch.device("cpu"))
+
+    def classes(self, tensors: list[object]) -> list[int]:
+        """The class of each tensor."""
+        found: list[int] = self.run(self.torch.stack(tensors).numpy()).argmax(axis=1).tolist()
+        return found
+
+
 def flask(architecture: str, file: str, size: int, port: int) -> None:
     """One module, the threads of torch and of waitress as they come."""
     from flask import Flask, jsonify, request  # noqa: PLC0415
@@ -96,12 +142,21 @@ def flask(architecture: str, file: str, size: int, port: int) -> None:
     serve(app, host="127.0.0.1", port=port)
 
 
-def ready(port: int, image: bytes, path: str) -> bool:
-    """Whether a server answers with a class."""
+def answer(port: int, image: bytes, path: str) -> bytes:
+    """What a server answers.
+
+    Raises:
+        OSError: it does not, or with an error.
+    """
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", image, {"Content-Type": "image/jpeg"})
+    with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310 (loopback)
+        return bytes(response.read())
+
+
+def ready(port: int, image: bytes, path: str) -> bool:
+    """Whether a server answers."""
     try:
-        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310 (loopback)
-            return bool(response.status == 200)
+        return bool(answer(port, image, path))
     except OSError:
         return False
 

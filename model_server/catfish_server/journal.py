@@ -5,6 +5,9 @@ import time
 import uuid
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from catfish_server.calls import Answer, Caller, Forbidden, InvalidFeedback
 from catfish_server.errors import Overloaded
 from catfish_server.inference.classifier import Classifies
@@ -36,19 +39,23 @@ class Journal:
             if self.log.sampled(answer.uuid):
                 self.log.send_to_log(_record(self.log, answer, caller=caller, seconds=seconds))
 
-    def inferred(self, batch: Images, outputs: Logits, *, caller: Caller, seconds: float) -> None:
-        """Notes what the outputs for preprocessed images mean; each is named by the digest of its values."""
-        if self.log is None:
-            return
-        answers = [
-            Answer(
-                uuid=str(uuid.uuid4()),
-                name=f"sha256:{hashlib.sha256(image.tobytes()).hexdigest()}",
-                prediction=self._classifier.prediction(image, logits),
-            )
-            for image, logits in zip(batch, outputs, strict=True)
-        ]
-        self.answered(answers, caller=caller, seconds=seconds)
+    def inferred(self, batch: Images, outputs: Logits, *, caller: Caller, seconds: float) -> list[str]:
+        """Notes what the outputs for preprocessed images mean; each is named by the digest of its values.
+
+        Returns:
+            The uuid of each prediction. None of them where there is no log, or where outputs are not finite: those
+            are no answer.
+        """
+        if self.log is None or not np.isfinite(outputs).all():
+            return []
+        names = [str(uuid.uuid4()) for _ in batch]
+        for name, image, logits in zip(names, batch, outputs, strict=True):
+            if self.log.sampled(name):  # before the digest, which costs a millisecond
+                digest = hashlib.sha256(image.tobytes()).hexdigest()
+                prediction = self._classifier.prediction(image, logits)
+                answer = Answer(uuid=name, name=f"sha256:{digest}", prediction=prediction)
+                self.log.send_to_log(_record(self.log, answer, caller=caller, seconds=seconds))
+        return names
 
     def feedback(self, prediction: str, label: str, *, caller: Caller) -> bool:
         """Notes which class was the right answer; False where the prediction was not sampled.
@@ -99,6 +106,13 @@ def _record(log: PredictionLog, answer: Answer, *, caller: Caller, seconds: floa
         prediction=made.label,
         probability=made.probability,
         predict_time=seconds,
-        input=made.input if log.include_tensors else None,
-        output=made.output if log.include_tensors else None,
+        input=_own(made.input) if log.include_tensors else None,
+        output=_own(made.output) if log.include_tensors else None,
     )
+
+
+def _own(array: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+    """The array without the rest of the batch that it is a part of, which a record that waits would keep in memory."""
+    if array is None or array.base is None or getattr(array.base, "nbytes", 0) == array.nbytes:
+        return array
+    return array.copy()

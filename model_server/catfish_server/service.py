@@ -113,7 +113,9 @@ class Service:
         self.journal.answered(answers, caller=caller, seconds=seconds)
         return answers
 
-    def infer(self, batch: NDArray[np.float32], *, caller: Caller) -> NDArray[np.float32]:
+    def infer(
+        self, batch: NDArray[np.float32], *, caller: Caller
+    ) -> tuple[NDArray[np.float32], Sequence[str]]:
         """The raw outputs for images that the caller has preprocessed.
 
         Args:
@@ -121,7 +123,7 @@ class Service:
             caller: who asks.
 
         Returns:
-            float32 of shape (n, classes): logits.
+            float32 of shape (n, classes), logits; and the uuid of each prediction, none without a log.
 
         Raises:
             RequestError: another shape, or more waits than can be answered in time.
@@ -129,8 +131,9 @@ class Service:
         started = time.monotonic()
         with self._passes():
             outputs = self.classifier.infer(batch)
-        self.journal.inferred(batch, outputs, caller=caller, seconds=time.monotonic() - started)
-        return outputs
+        return outputs, self.journal.inferred(
+            batch, outputs, caller=caller, seconds=time.monotonic() - started
+        )
 
     def _decoded(self, image: Encoded) -> Image.Image:
         with self._stage("decode"), blaming(image.field):

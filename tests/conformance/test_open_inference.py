@@ -2,6 +2,8 @@
 
 import json
 import subprocess
+import threading
+import time
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -36,10 +38,12 @@ def server(tmp_path_factory):
     port, admin_port, grpc_port = free_ports(3)
     env = {"CATFISH_PORT": port, "CATFISH_ADMIN_PORT": admin_port, "CATFISH_GRPC_PORT": grpc_port}
     env |= {"CATFISH_MODEL_LOCATION": folder / "w.pt", "CATFISH_MODEL_NAME": "whiskers"}
+    log = folder / "log.jsonl"
+    env |= {"CATFISH_PREDICTION_LOG_SINK": "file", "CATFISH_PREDICTION_LOG_URL": f"file://{log}"}
     running = Program(
         folder, env | {"CATFISH_RETURN_PROBABILITIES": "true", "CATFISH_REVISION": "whiskers-1"}
     )
-    running.grpc_port = grpc_port
+    running.grpc_port, running.prediction_log = grpc_port, log
     try:
         running.until("/readyz", 200)
         yield running
@@ -155,6 +159,7 @@ def test_tritons_client_reads_the_metadata(triton, protocol):
         "probability": [-1],
         "probabilities": [-1, 2],
         "logits": [-1, 2],
+        "uuid": [-1],
     }
 
 
@@ -186,6 +191,27 @@ def test_tritons_client_shows_why_it_is_refused(triton, protocol, bad, missing):
         missing,
         "There is no version '7' of the model here; this is 'whiskers-1'.",
     ]
+
+
+def test_every_client_gets_the_uuids_of_its_records_in_every_encoding(server, kserve, triton):
+    answers = [kserve["rest"][way]["outputs"] for way in ("json", "binary", "pixels", "binary pixels")]
+    answers += [kserve["grpc"][way]["outputs"] for way in ("binary", "pixels", "binary pixels")]
+    answers += [triton[protocol][way] for protocol in ("rest", "grpc") for way in ("binary", "pixels")]
+    names = [name for answer in answers for name in answer["uuid"]]
+    assert len(set(names)) == len(names) == 2 * len(answers)
+    labels = dict(zip(names, [label for answer in answers for label in answer["label"]], strict=True))
+    deadline = time.monotonic() + 15
+    while not labels.items() <= logged(server.prediction_log).items():
+        assert time.monotonic() < deadline, "a record with the label of an answer is missing"
+        threading.Event().wait(0.1)
+
+
+def logged(log):
+    """The answers of a prediction log by uuid."""
+    records = [
+        json.loads(line) for line in log.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")
+    ]
+    return {record["uuid"]: record["prediction"] for record in records}
 
 
 def test_reflection_describes_the_protocol_to_a_client_that_has_no_proto(triton):

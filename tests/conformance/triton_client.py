@@ -48,8 +48,10 @@ def asked(library, address, image, **more):
         "model": client.is_model_ready(MODEL),
         "server": client.get_server_metadata(**more),
         "metadata": client.get_model_metadata(MODEL, **more),
-        "binary": told(client.infer(MODEL, of_images(library, [image, image])), "label", "probability"),
-        "pixels": told(client.infer(MODEL, of_pixels(library), request_id="n1"), "label", "logits"),
+        "binary": told(
+            client.infer(MODEL, of_images(library, [image, image])), "label", "probability", "uuid"
+        ),
+        "pixels": told(client.infer(MODEL, of_pixels(library), request_id="n1"), "label", "logits", "uuid"),
         "classes": told(client.infer(MODEL, of_pixels(library), outputs=outputs), "probabilities"),
     }
     for name, ask in {

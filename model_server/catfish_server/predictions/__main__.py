@@ -4,6 +4,7 @@ import argparse
 import csv
 import json
 import os
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +36,11 @@ def run(arguments: Sequence[str], env: Mapping[str, str]) -> int:
     except OSError as error:
         _say(f"catfish-log: {asked.out}: {error.strerror}")
         return 1
+    except sqlite3.Error as error:
+        _say(
+            f"catfish-log: {tempfile.gettempdir()}: the join has no room there, or fails ({error}); set TMPDIR"
+        )
+        return 1
     _say(
         f"{counts.rows} rows from {counts.predictions} predictions and {counts.feedback} feedbacks; "
         f"{counts.damaged} damaged lines were left out"
@@ -58,19 +64,28 @@ def export(
         InvalidSpec: the source is none.
         Unreadable: it cannot be read.
         OSError: the training set cannot be written.
+        sqlite3.Error: the temporary file of the join cannot be.
     """
     counts = Counts()
     with tempfile.TemporaryDirectory(prefix="catfish-log-") as folder:
         joined = TrainingSet(Path(folder) / "join.sqlite")
         try:
             _read(joined, source, counts, endpoint=endpoint, env=env)
-            part = out.with_name(f".{out.name}.part")
-            write = _write_csv if out.suffix == ".csv" else _write_jsonl
-            write(part, _counted(joined.rows(unlabelled=unlabelled), counts))
-            part.replace(out)
+            _write(out, _counted(joined.rows(unlabelled=unlabelled), counts))
         finally:
             joined.close()
     return counts
+
+
+def _write(out: Path, rows: Iterator[dict[str, object]]) -> None:
+    part = out.with_name(f".{out.name}.part")
+    write = _write_csv if out.suffix == ".csv" else _write_jsonl
+    try:
+        write(part, rows)
+        part.replace(out)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def _read(

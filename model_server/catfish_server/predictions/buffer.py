@@ -29,6 +29,8 @@ class Limits:
 class Buffer:
     """A queue that refuses what it has no room for; what was taken keeps its room until it is `done`.
 
+    A record that is larger than all of the room is taken where nothing else is held.
+
     Args:
         max_records: that wait or are being delivered.
         max_bytes: of them, about.
@@ -55,7 +57,7 @@ class Buffer:
                 return "closed"
             if self._records >= self._max_records:
                 return "records"
-            if self._bytes + size > self._max_bytes:
+            if self._records and self._bytes + size > self._max_bytes:
                 return "bytes"
             self._waiting.append((record, size))
             self._waiting_bytes += size

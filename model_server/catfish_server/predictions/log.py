@@ -26,6 +26,12 @@ MAX_BYTES = 32 << 20
 FIRST_BACKOFF_SECONDS = 0.2
 MAX_BACKOFF_SECONDS = 5.0
 
+_GIVING_UP_SECONDS = 0.3
+"""For a try that has just been given up: a client that is not closed holds up the end of the process."""
+
+MAX_REASONS = 8
+"""That are told of in one outage."""
+
 FLUSH_SECONDS = 4.0
 """For what is left after the last answer; the pod's grace period has 5 s for it, and the process must end too."""
 
@@ -105,6 +111,7 @@ class PredictionLog:
         if left := self._buffer.abandon():
             self._metrics.dropped("shutdown", left)
             logger.warning("%d records of the prediction log are lost: the sink did not take them.", left)
+            self._thread.join(timeout=_GIVING_UP_SECONDS)
         if not self._thread.is_alive():  # else it is in the sink, and the process is about to end
             self._sink.close()
 
@@ -124,7 +131,7 @@ class PredictionLog:
         for record in records:
             try:
                 data = encode(record, origin)
-            except (ValueError, TypeError) as error:
+            except Exception as error:  # noqa: BLE001 (one record may not end the delivery of all others)
                 logger.warning("A record of the prediction log cannot be written as JSON: %s.", error)
                 continue
             lines.append(Line(data=data, kind=record.kind, uuid=record.uuid, time=record.time))
@@ -135,14 +142,17 @@ class PredictionLog:
     def _deliver(self, batch: Batch) -> int | None:
         """Writes a batch, however often it takes; how many of its records are refused, None where it was given up."""
         failures, since = 0, time.monotonic()
+        told: set[str] = set()
         while True:
             try:
                 refused = self._sink.write(batch) if batch.lines else 0
             except Exception as error:  # noqa: BLE001 (whatever it is: serving goes on, and so do the tries)
                 failures += 1
                 self._metrics.failed()
-                if failures == 1:
-                    logger.warning("The prediction log waits: %s.", _text(error))
+                # Each reason once: the first is often not the one that helps (no answer yet, then a wrong password).
+                if (text := _text(error)) not in told and len(told) < MAX_REASONS:
+                    told.add(text)
+                    logger.warning("The prediction log waits: %s.", text)
                 if not self._buffer.pause(self._backoff.seconds(failures)):
                     return None
             else:

@@ -42,25 +42,27 @@ def lines(source: str, *, endpoint: str | None, env: Mapping[str, str]) -> Itera
     Args:
         source: a file, a folder, or a URL of `destination.URLS`.
         endpoint: of a store that is not the cloud's own.
-        env: with the credentials, under the names of the store's own tools.
+        env: with the credentials, as the server is given them (`stores.credentials`).
 
     Raises:
         InvalidSpec: it is no such URL, or its credentials are none.
         Unreadable: nothing can be read from there.
     """
     where = destinations.of_url(source)
-    match where.sink:
-        case "file":
-            yield from _of_path(where.path)
-        case "kafka":
-            yield from _of_topic(where, env)
-        case _:
-            yield from _of_store(where, endpoint, env)
+    if where.sink == "file":
+        yield from _of_path(where.path)
+        return
+    from catfish_server.predictions import stores  # noqa: PLC0415 (most sources are files)
+
+    secrets = stores.credentials(env)
+    yield from _of_topic(where, secrets) if where.sink == "kafka" else _of_store(where, endpoint, secrets)
 
 
 def _of_path(path: Path) -> Iterator[Found]:
     try:
         paths = sorted(item for item in path.rglob("*") if item.is_file()) if path.is_dir() else [path]
+        if not paths:
+            raise Unreadable(f"{path}: there is no file in this folder")
         for item in paths:
             with item.open("rb") as file:
                 yield from _of_file(file, str(item))
@@ -69,19 +71,23 @@ def _of_path(path: Path) -> Iterator[Found]:
 
 
 def _of_store(where: Destination, endpoint: str | None, env: Mapping[str, str]) -> Iterator[Found]:
-    import obstore  # noqa: PLC0415 (most sources are files)
+    import obstore  # noqa: PLC0415 (as above)
 
     from catfish_server.predictions import stores  # noqa: PLC0415 (as above)
 
     store = stores.store(where, endpoint=endpoint, env=env)
+    shown = f"{where.sink}://{where.bucket}/{where.prefix}"
+    found = False
     try:
         for page in obstore.list(store, prefix=where.prefix or None):
             for item in sorted(page, key=lambda item: item["path"]):
+                found = True
                 data = obstore.get(store, item["path"]).bytes()
                 yield from _of_file(io.BytesIO(data), f"{where.sink}://{where.bucket}/{item['path']}")
     except Exception as error:
-        shown = f"{where.sink}://{where.bucket}/{where.prefix}"
-        raise Unreadable(f"{shown}: cannot be read: {type(error).__name__}") from error
+        raise Unreadable(f"{shown}: cannot be read: {stores.refusal(error)}") from error
+    if not found:
+        raise Unreadable(f"{shown}: there is no object under this prefix")
 
 
 def _of_file(file: BinaryIO, name: str) -> Iterator[Found]:
@@ -104,12 +110,13 @@ def _of_file(file: BinaryIO, name: str) -> Iterator[Found]:
 
 def _of_topic(where: Destination, env: Mapping[str, str]) -> Iterator[Found]:
     """What the topic holds at this moment, from its beginning."""
-    from confluent_kafka import Consumer, KafkaException, TopicPartition  # noqa: PLC0415 (most sources are files)
+    from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition  # noqa: PLC0415 (as above)
 
     from catfish_server.predictions.sinks import kafka  # noqa: PLC0415 (as above)
 
     config = kafka.client(where, env) | {"group.id": "catfish-log", "enable.auto.commit": False}
-    consumer = Consumer(config | {"auto.offset.reset": "earliest", "isolation.level": "read_committed"})
+    config |= {"auto.offset.reset": "earliest", "isolation.level": "read_committed"}
+    consumer = Consumer(config | {"enable.partition.eof": True})
     try:
         topic = consumer.list_topics(where.topic, timeout=_KAFKA_SECONDS).topics[where.topic]
         if topic.error is not None:
@@ -120,10 +127,13 @@ def _of_topic(where: Destination, env: Mapping[str, str]) -> Iterator[Found]:
             consumer.assign([TopicPartition(where.topic, number, first)])
             while first < end:
                 message = consumer.poll(_KAFKA_SECONDS)
-                if message is None or message.error():
+                error = message.error() if message is not None else None
+                if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                    break  # the last places can be marks of transactions, which no consumer is given
+                if message is None or error is not None:
                     raise Unreadable(f"kafka topic {where.topic}: partition {number} does not answer")
                 offset = message.offset()
-                if offset is None or offset >= end:  # the last places can be marks of transactions
+                if offset is None or offset >= end:
                     break
                 first = offset + 1
                 yield Found(place=f"{where.topic}[{number}]@{offset}", data=message.value() or b"")

@@ -3,8 +3,10 @@
 import json
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 
+from obstore.exceptions import GenericError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import AzureStore, GCSStore, S3Store
 
 from catfish_server.errors import InvalidSpec
@@ -23,13 +25,32 @@ RETRIES: Any = {"max_retries": 0, "retry_timeout": timedelta(seconds=10)}
 
 
 def credentials(env: Mapping[str, str]) -> Mapping[str, str]:
-    """The variables for the log's sink: those of its own Secret, or else all."""
+    """The variables for the log's sink: those of its own Secret, or else all.
+
+    Kafka's are the log's alone, so those that the Secret lacks are taken from the environment.
+    """
     own = {
         name.removeprefix(SECRET_PREFIX): value
         for name, value in env.items()
         if name.startswith(SECRET_PREFIX)
     }
-    return own or env
+    kafka = {name: value for name, value in env.items() if name.startswith("KAFKA_")}
+    return kafka | own if own else env
+
+
+def refusal(error: Exception) -> str:
+    """What a store's client has failed with; its own text may hold addresses and what the store answered."""
+    return next((text for kind, text in _REFUSALS.items() if isinstance(error, kind)), type(error).__name__)
+
+
+_REFUSALS: Mapping[type[Exception], str] = MappingProxyType(
+    {
+        FileNotFoundError: "NotFoundError (there is no such bucket or container, or not for these keys)",
+        PermissionDeniedError: "PermissionDeniedError (its keys may not do this)",
+        UnauthenticatedError: "UnauthenticatedError (its keys are missing, wrong or expired)",
+        GenericError: "GenericError (it does not answer, or with an error; check its address, endpoint and region)",
+    }
+)
 
 
 def store(destination: Destination, *, endpoint: str | None, env: Mapping[str, str]) -> ObjectStore:

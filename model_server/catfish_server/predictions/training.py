@@ -54,6 +54,12 @@ class TrainingSet:
             raise Damaged("is not JSON") from None
         if not isinstance(record, dict) or record.get("schema") != SCHEMA:
             raise Damaged(f"is no record of schema {SCHEMA}")
+        try:
+            return self._insert(record)
+        except (UnicodeEncodeError, OverflowError):  # half a surrogate pair; an integer of more than 64 bits
+            raise Damaged("holds a value that no record has") from None
+
+    def _insert(self, record: dict[str, object]) -> str:
         kind = record.get("kind")
         if kind == "prediction":
             _check(record, "uuid", "time", "image", "prediction")

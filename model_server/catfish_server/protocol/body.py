@@ -25,7 +25,7 @@ from catfish_server.protocol.model import OpenModel, Wanted
 from catfish_server.protocol.tensors import BYTES, Tensor
 
 MAX_TENSORS = 16
-"""Inputs and outputs that a request may name; the model has two and four."""
+"""Inputs and outputs that a request may name; the model has two and five."""
 
 MAX_ID = 1024
 """Characters of an id, which is sent back."""

@@ -19,6 +19,8 @@ from catfish_server.service import Service
 IMAGES = "images"
 PIXELS = "pixels"
 LABEL, PROBABILITY, PROBABILITIES, LOGITS = "label", "probability", "probabilities", "logits"
+UUID = "uuid"
+"""Of each prediction: what `POST /feedback` joins by. A tensor, as parameters of an answer hold no lists."""
 
 EXTENSIONS = ("binary_tensor_data", "classification")
 """https://github.com/triton-inference-server/server/tree/main/docs/protocol"""
@@ -89,6 +91,8 @@ class OpenModel:
         if self._settings.return_probabilities:
             told.append(Declared(name=PROBABILITIES, datatype=FP32, shape=(ANY, classes)))
             told.append(Declared(name=LOGITS, datatype=FP32, shape=(ANY, classes)))
+        if self.service.journal.log is not None:
+            told.append(Declared(name=UUID, datatype=BYTES, shape=(ANY,)))
         return tuple(told)
 
     @property
@@ -169,7 +173,7 @@ class OpenModel:
                 raise BadInference(
                     f"The model's outputs are {', '.join(sorted(known))}.", field=f"{field}.name"
                 )
-            if item.classification is not None and item.name in {LABEL, PROBABILITY}:
+            if item.classification is not None and item.name in {LABEL, PROBABILITY, UUID}:
                 detail = f"Classes are told of {PROBABILITIES} and {LOGITS} alone."
                 raise BadInference(detail, field=f"{field}.parameters.classification")
         names = [item.name for item in wanted]
@@ -185,12 +189,13 @@ class OpenModel:
             labels=[prediction.label for prediction in predictions],
             best=np.array([prediction.probability for prediction in predictions], np.float32),
             probabilities=np.array(rows, np.float32),
+            uuids=[answer.uuid for answer in answers],
         )
 
     def _from_pixels(self, batch: NDArray[np.float32], caller: Caller) -> dict[str, Tensor]:
         if not np.isfinite(batch).all():
             raise BadInference("There is NaN or infinity among the values.", field="inputs[0].data")
-        logits = self.service.infer(batch, caller=caller)
+        logits, uuids = self.service.infer(batch, caller=caller)
         if not np.isfinite(logits).all():
             raise BadInference("The model's answer to these values is not finite.", field="inputs[0].data")
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -202,7 +207,7 @@ class OpenModel:
             UNKNOWN if threshold is not None and top < threshold else names[index]
             for index, top in zip(probabilities.argmax(axis=1), best, strict=True)
         ]
-        found = _tensors(labels=labels, best=best, probabilities=probabilities)
+        found = _tensors(labels=labels, best=best, probabilities=probabilities, uuids=uuids)
         return found | {LOGITS: Tensor(name=LOGITS, data=logits, shape=logits.shape)}
 
     def _output(self, available: dict[str, Tensor], wanted: Wanted) -> Tensor:
@@ -220,10 +225,19 @@ class OpenModel:
 
 
 def _tensors(
-    *, labels: Sequence[str], best: NDArray[np.float32], probabilities: NDArray[np.float32]
+    *,
+    labels: Sequence[str],
+    best: NDArray[np.float32],
+    probabilities: NDArray[np.float32],
+    uuids: Sequence[str],
 ) -> dict[str, Tensor]:
     return {
-        LABEL: Tensor(name=LABEL, data=[label.encode() for label in labels], shape=(len(labels),)),
+        LABEL: _texts(LABEL, labels),
+        UUID: _texts(UUID, uuids),
         PROBABILITY: Tensor(name=PROBABILITY, data=best, shape=best.shape),
         PROBABILITIES: Tensor(name=PROBABILITIES, data=probabilities, shape=probabilities.shape),
     }
+
+
+def _texts(name: str, texts: Sequence[str]) -> Tensor:
+    return Tensor(name=name, data=[text.encode() for text in texts], shape=(len(texts),))

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO
 
+from catfish_server.telemetry import output
+
 logger = logging.getLogger(__name__)
 
 QUEUE_LENGTH = 4096
@@ -113,8 +115,8 @@ class AccessLog:
     def _write(self) -> None:
         while (line := self._lines.get()) is not None:
             try:
-                self._stream.write(line)
-                if self._lines.empty():
+                with output.whole_lines:
+                    self._stream.write(line)
                     self._stream.flush()
             except (OSError, ValueError) as error:  # the reader is gone, or the stream is closed
                 logger.warning("The access log ends: %s.", type(error).__name__)

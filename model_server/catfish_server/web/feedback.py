@@ -34,7 +34,7 @@ def _parse(request: Request) -> tuple[str, str]:
         raise BadRequest("The field is not known here.", field=unknown[0][:64])
     uuid = _text(document, "uuid").lower()
     if not _UUID.fullmatch(uuid):
-        raise BadRequest("The field must be the uuid of an answer of /predict.", field="uuid")
+        raise BadRequest("The field must be the uuid of an answer.", field="uuid")
     return uuid, _text(document, "label")
 
 

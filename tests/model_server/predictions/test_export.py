@@ -1,7 +1,10 @@
 import csv
 import gzip
 import json
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -92,6 +95,11 @@ DAMAGED = [
     (b'{"schema": 1, "kind": "gossip"}\n', "is neither a prediction nor a feedback"),
     (b'{"schema": 1, "kind": "prediction", "time": "x"}\n', "has no uuid"),
     (b'{"schema": 1, "kind": "feedback", "uuid": "a", "time": "x", "label": ["fish"]}\n', "has no label"),
+    (
+        b'{"schema": 1, "kind": "feedback", "uuid": "\\ud800", "time": "x", "label": "fish"}\n',
+        "holds a value",
+    ),
+    (predicted("b").replace(b"0.5", b"9" * 20), "holds a value that no record has"),
 ]
 
 
@@ -101,7 +109,7 @@ def test_a_damaged_line_is_named_and_counted_and_stops_nothing(tmp_path, capsys,
     log.write_bytes(predicted("a") + told("a", "fish", 1.0) + line)
     rows, said = exported(capsys, log, tmp_path / "train.csv")
     assert len(rows) == 1
-    assert said.splitlines()[0] == f"{log}:3: {why}"
+    assert said.splitlines()[0].startswith(f"{log}:3: {why}")
     assert said.endswith("1 damaged lines were left out\n")
 
 
@@ -151,6 +159,44 @@ def test_a_training_set_that_cannot_be_written_is_told_of(tmp_path, capsys):
     (tmp_path / "log.jsonl").write_bytes(predicted("a"))
     _, said = exported(capsys, tmp_path / "log.jsonl", tmp_path / "nowhere" / "train.csv", code=1)
     assert said.endswith("train.csv: No such file or directory\n")
+
+
+def test_a_folder_without_files_is_no_source(tmp_path, capsys):
+    (tmp_path / "logs" / "date=2026-01-02").mkdir(parents=True)
+    _, said = exported(capsys, tmp_path / "logs", tmp_path / "train.csv", code=1)
+    assert said == f"catfish-log: {tmp_path / 'logs'}: there is no file in this folder\n"
+    assert not (tmp_path / "train.csv").exists()
+
+
+LITTLE_ROOM = """
+import resource, signal, sys
+from catfish_server.predictions import __main__ as command
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
+sys.exit(command.run(["export", *sys.argv[1:]], {}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [("x" * 100, "train.csv: File too large"), ("x" * 5000, "the join has no room there")],
+    ids=["out", "join"],
+)
+def test_a_disk_that_is_full_is_told_of_and_leaves_nothing(tmp_path, image, said):
+    log = tmp_path / "log.jsonl"
+    log.write_bytes(b"".join(predicted(f"{n}", image=image) + told(f"{n}", "fish", 1.0) for n in range(2000)))
+    (tmp_path / "join").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", LITTLE_ROOM, log, tmp_path / "train.csv"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path / "join")},
+    )
+    assert (done.returncode, said in done.stderr) == (1, True), done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert [item for item in tmp_path.rglob("*") if item.is_file()] == [log]
 
 
 def test_a_name_that_tells_no_format_is_refused(tmp_path):

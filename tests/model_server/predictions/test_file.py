@@ -124,3 +124,23 @@ def test_a_file_that_cannot_be_written_for_a_while_gets_everything_afterwards(tm
     until(lambda: made.count("delivered_total") == 21)
     assert len(uuids(*folder.iterdir())) == 21
     assert made.dropped() == {}
+
+
+def test_a_file_that_somebody_removed_is_made_anew(tmp_path):
+    path = tmp_path / "log.jsonl"
+    sink = RotatingFile(path, max_bytes=1000, files=3)
+    sink.write(batch("a"))
+    path.unlink()
+    sink.write(batch("b", number=1))
+    sink.close()
+    assert uuids(path) == ["b"]
+
+
+def test_a_rotation_that_was_cut_goes_on_and_loses_no_older_file(tmp_path):
+    path = tmp_path / "log.jsonl"
+    for end, name in (("", "c"), (".2", "b"), (".3", "a")):  # killed before the newest was moved
+        path.with_name(f"log.jsonl{end}").write_bytes(batch(name).lines[0].data)
+    sink = RotatingFile(path, max_bytes=15, files=4)
+    sink.write(batch("d"))
+    sink.close()
+    assert uuids(*(path.with_name(f"log.jsonl{end}") for end in (".3", ".2", ".1", ""))) == list("abcd")

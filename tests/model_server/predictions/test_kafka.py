@@ -6,16 +6,17 @@ import uuid
 from collections import Counter
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from catfish_server.errors import InvalidSpec
 from catfish_server.predictions import __main__ as command
 from catfish_server.predictions import destination
+from catfish_server.predictions.record import encode
 from catfish_server.predictions.sinks.kafka import Kafka
 from catfish_server.predictions.sinks.sink import Batch, Line, Unavailable
 
 from . import broker
-from .conftest import batch, record, until
+from .conftest import ORIGIN, batch, record, until
 
 pytestmark = pytest.mark.integration
 
@@ -105,6 +106,18 @@ def test_every_record_arrives_once_and_is_exported_with_its_feedback(kafka, topi
     assert len(out.read_text().splitlines()) == 101
 
 
+def test_a_topic_that_ends_with_the_mark_of_a_transaction_is_exported(kafka, topic, tmp_path):
+    producer = Producer(kafka.client() | {"transactional.id": topic})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(topic, encode(record(uuid="a"), ORIGIN))
+    producer.commit_transaction(30)
+    out = tmp_path / "train.csv"
+    words = ["export", f"kafka://{kafka.address}/{topic}", str(out), "--unlabelled"]
+    assert command.run(words, KEYS) == 0
+    assert len(out.read_text().splitlines()) == 2
+
+
 @pytest.mark.parametrize("how", ["stopped", "silent"])
 def test_a_broker_that_is_down_for_a_while_gets_every_record_once_afterwards(kafka, topic, logged, how):
     made = logged(opened(kafka, topic), max_records=500)
@@ -132,6 +145,17 @@ def test_a_record_that_is_too_large_for_the_topic_is_refused_and_the_others_arri
     until(lambda: made.dropped() == {"refused": 1})
     made.send(5)
     until(lambda: made.count("delivered_total") == 5)
+
+
+def test_records_that_are_too_large_together_for_the_topic_all_arrive(kafka):
+    topic = f"small-{uuid.uuid4().hex[:8]}"
+    kafka.create(topic, partitions=1, **{"max.message.bytes": "4000"})
+    sink = opened(kafka, topic)
+    assert written(sink, batch("first")) == 0  # the client is connected, and sends what follows at once
+    names = ["".join(uuid.uuid4().hex for _ in range(10)) for _ in range(30)]
+    too_large = "".join(uuid.uuid4().hex for _ in range(200))
+    assert written(sink, batch(*names, too_large, number=1)) == 1
+    assert Counter(message.key().decode() for message in messages(kafka, topic)) == Counter(["first", *names])
 
 
 def test_a_topic_that_is_made_late_gets_what_has_waited(kafka, logged):

@@ -5,6 +5,7 @@ import pytest
 
 from catfish_server.predictions.buffer import Limits
 from catfish_server.predictions.log import Backoff
+from catfish_server.predictions.sinks.sink import Unavailable
 
 from .conftest import Scripted, until
 
@@ -109,6 +110,29 @@ def test_an_outage_is_told_of_once_and_so_is_its_end(logged, caplog):
     assert caplog.messages[1].startswith("The prediction log goes on after ")
 
 
+def test_each_reason_of_an_outage_is_told_of_once(logged, caplog):
+    class Changing(Scripted):
+        def write(self, _batch):
+            self.tries.append(0.0)
+            raise Unavailable("no answer" if len(self.tries) in {1, 3} else "a wrong password")
+
+    sink = Changing()
+    logged(sink).send(1)
+    until(lambda: len(sink.tries) > 6)
+    waits = "The prediction log waits: "
+    assert caplog.messages == [f"{waits}no answer.", f"{waits}a wrong password."]
+
+
+def test_a_record_that_is_larger_than_all_the_room_is_delivered_alone(logged):
+    sink = Scripted(stuck=threading.Event())
+    made = logged(sink, max_bytes=5000)
+    assert [taken for _, taken in made.send(2, image="x" * 9000)] == [True, False]
+    assert made.send(1)[0][1] is False
+    sink.stuck.set()
+    until(lambda: made.count("delivered_total") == 1)
+    assert made.dropped() == {"bytes": 2}
+
+
 def test_closing_delivers_what_waits_without_lingering(logged):
     sink = Scripted(limits=Limits(records=1000, size=1 << 20, linger_seconds=60.0))
     made = logged(sink)
@@ -132,6 +156,7 @@ def test_closing_ends_in_time_whatever_the_sink_does_and_counts_what_is_lost(log
     assert made.dropped() == {"shutdown": 30}
     assert made.send(1)[0][1] is False
     assert made.dropped() == {"shutdown": 30, "closed": 1}
+    assert sink.closed == (sink.stuck is None), "one that is not closed holds up the end of the process"
     if sink.stuck:
         sink.stuck.set()
 
@@ -157,9 +182,12 @@ def test_what_a_sink_refuses_for_good_is_counted_and_the_rest_goes_on(logged):
     until(lambda: made.count("delivered_total") == 1)
 
 
-def test_a_record_that_is_no_json_does_not_stop_the_others(logged):
+@pytest.mark.parametrize(
+    "fields", [{"probability": float("nan")}, {"time": float("inf")}], ids=["not-a-number", "no-time"]
+)
+def test_a_record_that_is_no_json_does_not_stop_the_others(logged, fields):
     made = logged(Scripted())
-    made.send(1, probability=float("nan"))
+    made.send(1, **fields)
     made.send(1)
     until(lambda: made.count("delivered_total") == 1)
     assert made.dropped() == {"refused": 1}

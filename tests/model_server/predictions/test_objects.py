@@ -103,6 +103,22 @@ def test_every_record_arrives_once_and_is_exported_with_its_feedback(place, logg
     assert {row["uuid"]: row["label"] for row in rows} == dict.fromkeys(sent[::2], "fish")
 
 
+def test_the_export_takes_the_keys_of_the_logs_own_secret_as_the_server_does(s3, tmp_path, capsys):
+    url, endpoint, env, _ = s3
+    Objects(opened(url, endpoint, env), prefix="own").write(batch("1"))
+    own = {f"CATFISH_LOG_SECRET_{name}": value for name, value in env.items()}
+    words = ["export", f"{url}/own", str(tmp_path / "train.csv"), "--endpoint", endpoint]
+    assert command.run(words, own | {"AWS_ACCESS_KEY_ID": "of-the-weights"}) == 0, capsys.readouterr().err
+
+
+def test_a_prefix_without_objects_is_no_source(place, tmp_path, capsys):
+    url, endpoint, env = place
+    words = ["export", f"{url}/nothing", str(tmp_path / "train.csv"), "--endpoint", endpoint]
+    assert command.run(words, env) == 1
+    assert capsys.readouterr().err == f"catfish-log: {url}/nothing: there is no object under this prefix\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_store_that_is_down_for_a_while_gets_everything_afterwards(s3, logged):
     url, endpoint, env, server = s3
     sink = Objects(opened(url, endpoint, env), prefix="down")
@@ -121,18 +137,20 @@ def test_a_store_that_is_down_for_a_while_gets_everything_afterwards(s3, logged)
 
 
 @pytest.mark.parametrize(
-    ("url", "wrong"),
+    ("url", "wrong", "advice"),
     [
-        ("s3://logs", {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "hunter2"}),
-        ("s3://logs", {"AWS_ACCESS_KEY_ID": ""}),
-        ("s3://nothing", {}),
+        ("s3://logs", {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "hunter2"}, "for these keys"),
+        ("s3://logs", {"AWS_ACCESS_KEY_ID": ""}, "its keys may not do this"),
+        ("s3://nothing", {}, "there is no such bucket"),
     ],
     ids=["wrong-keys", "no-keys", "no-bucket"],
 )
-def test_a_store_that_says_no_is_told_of_without_what_it_said(s3, url, wrong):
+def test_a_store_that_says_no_is_told_of_with_what_to_do_and_without_what_it_said(s3, url, wrong, advice):
     sink = Objects(opened(url, s3[1], s3[2] | wrong), prefix="a")
-    with pytest.raises(Unavailable, match=r"^the store did not take an object: \w+$"):
+    with pytest.raises(Unavailable) as refused:
         sink.write(batch("1"))
+    assert advice in str(refused.value)
+    assert re.fullmatch(r"the store did not take an object: \w+ \([\w ,]+\)", str(refused.value))
 
 
 def test_what_the_process_has_for_the_weights_is_not_mixed_into_the_keys_of_the_log(place, monkeypatch):
@@ -163,3 +181,12 @@ def test_the_secret_of_the_log_goes_before_that_of_the_weights():
     assert stores.credentials(weights) == weights
     own = {"CATFISH_LOG_SECRET_AWS_ACCESS_KEY_ID": "b"}
     assert stores.credentials(weights | own) == {"AWS_ACCESS_KEY_ID": "b"}
+
+
+def test_what_kafkas_secret_lacks_is_taken_from_the_environment():
+    env = {"KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "KAFKA_SASL_PASSWORD": "a", "AWS_REGION": "here"}
+    own = {"CATFISH_LOG_SECRET_KAFKA_SASL_PASSWORD": "b"}
+    assert stores.credentials(env | own) == {
+        "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+        "KAFKA_SASL_PASSWORD": "b",
+    }

@@ -1,3 +1,4 @@
+import base64
 import json
 import uuid
 
@@ -6,6 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from catfish_server.calls import Caller
+from catfish_server.journal import Journal
 from catfish_server.lifecycle import Lifecycle
 from catfish_server.predictions.buffer import Limits
 from catfish_server.predictions.log import PredictionLog
@@ -17,6 +19,7 @@ from catfish_server.web.app import create_app
 
 from .conftest import SETTINGS
 
+INFER = "/v2/models/catfish/infer"
 UUID = "1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b"
 
 
@@ -114,12 +117,85 @@ def test_raw_tensors_are_logged_by_the_digest_of_their_values(classifier):
     log = PredictionLog(sink, LogMetrics(CollectorRegistry()), origin=Origin)
     service = Service(SETTINGS, classifier, Metrics(Lifecycle(), revision=""), log=log)
     batch = np.random.default_rng(7).standard_normal((3, 3, 32, 32)).astype(np.float32)
-    logits = service.infer(batch, caller=Caller(request_id="r"))
+    logits, uuids = service.infer(batch, caller=Caller(request_id="r"))
     log.close(10)
+    assert [record["uuid"] for record in sink.lines] == uuids
     assert [record["prediction"] for record in sink.lines] == [
         SETTINGS.classes[row.argmax()] for row in logits
     ]
     assert len({record["image"] for record in sink.lines}) == 3
+
+
+def test_a_record_that_waits_keeps_no_more_of_a_call_than_its_own_image(classifier):
+    log = Noting()
+    journal = Journal(log, classifier)
+    batch = np.zeros((32, 3, 32, 32), np.float32)
+    logits = np.zeros((32, 2), np.float32)
+    journal.inferred(batch, logits, caller=Caller(request_id="r"), seconds=0.1)
+    assert len(log.records) == 1
+    for kept in (log.records[0].input, log.records[0].output):
+        assert kept.base is None or kept.base.nbytes == kept.nbytes
+
+
+class Noting:
+    """Takes the first of all records, with its tensors."""
+
+    include_tensors = True
+
+    def __init__(self):
+        self.records = []
+
+    def sampled(self, _uuid):
+        return not self.records
+
+    def send_to_log(self, record):
+        self.records.append(record)
+
+
+def open_inference(name, data, shape, datatype, **more):
+    return {"inputs": [{"name": name, "datatype": datatype, "shape": shape, "data": data}], **more}
+
+
+def outputs(response):
+    assert response.status_code == 200, response.text
+    return {output["name"]: output["data"] for output in response.get_json()["outputs"]}
+
+
+def test_answers_of_the_open_inference_protocol_name_their_records(logging_client, jpeg):
+    client = logging_client()
+    listed = client.get("/v2/models/catfish").get_json()["outputs"]
+    assert {"name": "uuid", "datatype": "BYTES", "shape": [-1]} in listed
+    image = base64.b64encode(jpeg).decode()
+    images = outputs(client.post(INFER, json=open_inference("images", [image] * 2, [2], "BYTES", id="mine")))
+    pixels = [0.5] * (2 * 3 * 32 * 32)
+    body = open_inference("pixels", pixels, [2, 3, 32, 32], "FP32", outputs=[{"name": "uuid"}])
+    raw = outputs(client.post(INFER, json=body))
+    assert raw.keys() == {"uuid"}
+    names = images["uuid"] + raw["uuid"]
+    for name in names:
+        assert client.post("/feedback", json={"uuid": name, "label": "fish"}).status_code == 202
+    records = client.records()
+    assert [record["uuid"] for record in records] == names * 2
+    assert [record["prediction"] for record in records[:2]] == images["label"]
+
+
+def test_without_a_log_the_open_inference_protocol_knows_no_uuid(client_of):
+    client = client_of()
+    assert "uuid" not in client.get("/v2/models/catfish").text
+    body = open_inference("pixels", [0.5] * (3 * 32 * 32), [1, 3, 32, 32], "FP32", outputs=[{"name": "uuid"}])
+    refused = client.post(INFER, json=body)
+    assert (refused.status_code, "label, probability" in refused.text) == (400, True)
+
+
+def test_an_answer_that_is_not_finite_is_refused_with_a_log_as_without_one_and_is_no_record(
+    logging_client, client_of, classifier, monkeypatch
+):
+    body = open_inference("pixels", [0.5] * (3 * 32 * 32), [1, 3, 32, 32], "FP32")
+    monkeypatch.setattr(classifier, "infer", lambda batch: np.full((len(batch), 2), np.inf, np.float32))
+    with_log, without = logging_client(), client_of()
+    refused, wanted = (client.post(INFER, json=body) for client in (with_log, without))
+    assert (refused.status_code, refused.get_json()) == (400, wanted.get_json())
+    assert with_log.records() == []
 
 
 def test_an_answer_that_fails_is_no_record(logging_client):

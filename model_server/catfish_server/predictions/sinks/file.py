@@ -39,6 +39,8 @@ class RotatingFile:
         """Appends the batch, all of it or nothing; see `Sink`."""
         data = b"".join(line.data for line in batch.lines)
         try:
+            if self._descriptor is not None and not os.fstat(self._descriptor).st_nlink:
+                self.close()  # somebody has removed the file: what is written to it would be nowhere
             if self._descriptor is None:
                 self._descriptor = self._open()
             before = os.fstat(self._descriptor).st_size
@@ -56,9 +58,9 @@ class RotatingFile:
 
     def close(self) -> None:
         """Closes the file."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        descriptor, self._descriptor = self._descriptor, None  # it is closed even where this fails: close(2)
+        if descriptor is not None:
+            os.close(descriptor)
 
     def _open(self) -> int:
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
@@ -72,11 +74,11 @@ class RotatingFile:
 
     def _rotate(self) -> None:
         self.close()
-        for number in range(self._files - 1, 0, -1):
-            older = self._numbered(number)
-            newer = self._numbered(number - 1)
-            if newer.exists():
-                newer.replace(older)
+        # Only up to the first gap: a rotation that failed half-way has made room already, and goes on from there.
+        numbers = range(1, self._files)
+        gap = next((number for number in numbers if not self._numbered(number).exists()), self._files - 1)
+        for number in range(gap, 0, -1):
+            self._numbered(number - 1).replace(self._numbered(number))
         if self._files == 1:
             self._path.unlink()
         self._descriptor = self._open()

@@ -93,9 +93,12 @@ class Kafka:
             "topic.metadata.propagation.max.ms": 5000,
         }
         self._number = -1
-        self._to_produce: list[int] = []
+        self._groups: list[list[int]] = []  # to be produced one after the other
+        self._again: list[int] = []  # by the next try
+        self._too_large: list[int] = []  # together; each alone may not be
         self._unanswered: set[int] = set()
         self._refused = 0
+        self._reason = ""
         self._problem = ""
         self._given_up = False
         self._producer = self._connected()
@@ -103,20 +106,24 @@ class Kafka:
     def write(self, batch: Batch) -> int:
         """Produces what has not been produced and waits for the answers; see `Sink`."""
         if batch.number != self._number:
-            self._number, self._to_produce = batch.number, list(range(len(batch.lines)))
-            self._unanswered, self._refused = set(), 0
+            self._number, self._groups = batch.number, [list(range(len(batch.lines)))]
+            self._again, self._too_large, self._unanswered, self._refused = [], [], set(), 0
         if self._given_up:
             self.close()
-            self._to_produce += sorted(self._unanswered)
+            self._again += sorted(self._unanswered)
             self._unanswered.clear()
             self._producer, self._given_up = self._connected(), False
         self._problem = ""
-        self._produce(batch)
-        until = time.monotonic() + WRITE_SECONDS
-        while self._unanswered and time.monotonic() < until:
-            self._producer.poll(0.1)
-        if self._to_produce or self._unanswered:
+        if self._again:
+            self._groups, self._again = [*self._groups, self._again], []
+        self._wait()
+        while self._groups and not self._unanswered:
+            self._produce(batch, self._groups.pop())
+            self._wait()
+        if self._groups or self._again or self._unanswered:
             raise Unavailable(f"Kafka has not taken all records: {self._problem or 'no broker answers'}")
+        if self._refused:
+            logger.warning("Kafka refuses %d records of the prediction log: %s.", self._refused, self._reason)
         return self._refused
 
     def close(self) -> None:
@@ -135,9 +142,8 @@ class Kafka:
                 f"({said}); docs/prediction-log.md lists them"
             ) from error
 
-    def _produce(self, batch: Batch) -> None:
-        waiting, self._to_produce = self._to_produce, []
-        for position, index in enumerate(waiting):
+    def _produce(self, batch: Batch, group: list[int]) -> None:
+        for position, index in enumerate(group):
             line = batch.lines[index]
             try:
                 self._producer.produce(
@@ -146,28 +152,49 @@ class Kafka:
                     key=line.uuid.encode(),
                     headers=headers(line, source=self._source),
                     timestamp=int(line.time * 1000),
-                    on_delivery=functools.partial(self._answered, batch.number, index),
+                    on_delivery=functools.partial(self._answered, batch.number, index, len(group) == 1),
                 )
                 self._unanswered.add(index)
             except BufferError:  # the client holds as much as it may
-                self._to_produce += waiting[position:]
+                self._again += group[position:]
                 return
             except KafkaException as error:
-                self._count_failure(error.args[0], index)
+                self._count_failure(error.args[0], index, alone=True)
 
-    def _answered(self, number: int, index: int, error: KafkaError | None, _message: Message) -> None:
+    def _wait(self) -> None:
+        """Waits for answers to what was produced, and halves what was too large together.
+
+        A broker refuses all that the client has sent as one batch where that is larger than the topic takes.
+        """
+        until = time.monotonic() + WRITE_SECONDS
+        while self._unanswered and time.monotonic() < until:
+            self._producer.poll(0.1)
+        if not self._unanswered:
+            half, indices = len(self._too_large) // 2, sorted(self._too_large)
+            self._groups += [group for group in (indices[:half], indices[half:]) if group]
+            self._too_large = []
+
+    def _answered(
+        self,
+        number: int,
+        index: int,
+        alone: bool,
+        error: KafkaError | None,
+        _message: Message,
+    ) -> None:
         if number != self._number or index not in self._unanswered:
             return
         self._unanswered.discard(index)
         if error is not None:
-            self._count_failure(error, index)
+            self._count_failure(error, index, alone=alone)
 
-    def _count_failure(self, error: KafkaError, index: int) -> None:
-        if error.code() in _REFUSED:
-            self._refused += 1
-            logger.warning("Kafka refuses a record of the prediction log: %s.", error.name())
+    def _count_failure(self, error: KafkaError, index: int, *, alone: bool) -> None:
+        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE and not alone:
+            self._too_large.append(index)
+        elif error.code() in _REFUSED:
+            self._refused, self._reason = self._refused + 1, error.name()
         else:
-            self._to_produce.append(index)
+            self._again.append(index)
             self._problem = error.name()
 
     def _failed(self, error: KafkaError) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import obstore
 
+from catfish_server.predictions import stores
 from catfish_server.predictions.buffer import Limits
 from catfish_server.predictions.sinks.sink import Batch, Unavailable
 from catfish_server.predictions.stores import ObjectStore
@@ -48,8 +49,7 @@ class Objects:
                 use_multipart=False,
             )
         except Exception as error:
-            # The client's own text may hold addresses and what the store answered.
-            raise Unavailable(f"the store did not take an object: {type(error).__name__}") from error
+            raise Unavailable(f"the store did not take an object: {stores.refusal(error)}") from error
         return 0
 
     def close(self) -> None:

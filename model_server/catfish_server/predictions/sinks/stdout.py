@@ -4,13 +4,14 @@ import os
 
 from catfish_server.predictions.buffer import Limits
 from catfish_server.predictions.sinks.sink import Batch, Unavailable
+from catfish_server.telemetry import output
 
 
 class Stdout:
     """Writes to a file descriptor.
 
     Not through `sys.stdout`: a reader that has stopped reading would then hold its lock, and the process could not end.
-    A line of at most PIPE_BUF bytes is one write, which nothing else that is written to the pipe can cut in two.
+    A line is written without a line of the access log in its middle.
 
     Args:
         descriptor: to write to.
@@ -30,15 +31,18 @@ class Stdout:
             self._number, self._lines_written, self._bytes_written = batch.number, 0, 0
         try:
             while self._lines_written < len(batch.lines):
-                rest = batch.lines[self._lines_written].data[self._bytes_written :]
-                self._bytes_written += os.write(self._descriptor, rest)
-                if self._bytes_written == len(batch.lines[self._lines_written].data):
-                    self._lines_written, self._bytes_written = self._lines_written + 1, 0
+                with output.whole_lines:
+                    self._write_line(batch.lines[self._lines_written].data)
+                self._lines_written, self._bytes_written = self._lines_written + 1, 0
         except OSError as error:
             raise Unavailable(
                 f"standard output cannot be written to: {os.strerror(error.errno or 0)}"
             ) from error
         return 0
+
+    def _write_line(self, line: bytes) -> None:
+        while self._bytes_written < len(line):
+            self._bytes_written += os.write(self._descriptor, line[self._bytes_written :])
 
     def close(self) -> None:
         """Leaves standard output to the process."""
