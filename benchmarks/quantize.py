@@ -15,20 +15,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
 from safetensors.torch import save_file
 from torchvision.models import resnet50
 
+from benchmarks import scenes
 from benchmarks.drain import photograph
 from catfish_server import cpus
-from catfish_server.inference.preprocess import resized_side
 from catfish_server.settings import IMAGENET_MEAN, IMAGENET_STD
 from catfish_server.tools import agreement, int8, samples
 from catfish_server.tools.agreement import Agreement
 from catfish_server.tools.opened import Source
-from demo import augment, pictures, tools
+from demo import pictures, tools
 
 TARGET = Path("build/bench/quantize.json")
 CALIBRATION, CHECKED = 128, 300
@@ -37,36 +35,6 @@ SPEED = {"AMX": 3.5, "AVX-512 VNNI": 3.5, "AVX2 VNNI": 3.5}
 """Times as fast as eager, by the instruction set; 3 for any other."""
 
 LEAST_SPEED, MOST_SIZE, LEAST_AGREEMENT, LEAST_SHARE, LEAST_ACCURACY = 3.0, 0.3, 0.99, 0.3, 0.9
-
-
-def scenes(folder: Path) -> None:
-    """Pictures to calibrate with of animals that the demo's model was trained on, and to check with of others."""
-    cache = pictures.collect(tools.cache())
-    border = (resized_side(DEMO_SIZE) - DEMO_SIZE) // 2
-    for use, name, count in (("train", "calibrate", CALIBRATION), ("held-out", "samples", CHECKED)):
-        random = np.random.default_rng(4)
-        cutouts = [
-            [
-                cutout(cache / each.file, label)
-                for each in pictures.PICTURES
-                if (each.label, each.use) == (kind, use)
-            ]
-            for label, kind in enumerate(pictures.CLASSES)
-        ]
-        for number in range(count):
-            of_class = cutouts[number % len(cutouts)]
-            made = augment.scene(of_class[random.integers(len(of_class))], DEMO_SIZE, random)
-            path = folder / name / pictures.CLASSES[number % len(cutouts)] / f"{number:03}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            ImageOps.expand(made, border=border).save(path)  # the server crops it away again
-
-
-def cutout(path: Path, label: int) -> augment.Cutout:
-    """An animal without the empty margin, as in training."""
-    picture = Image.open(path).convert("RGBA")
-    return augment.Cutout(
-        name=path.name, label=label, picture=picture.crop(picture.getchannel("A").getbbox())
-    )
 
 
 def measured(source: Source, folder: Path) -> tuple[Agreement, float]:
@@ -111,7 +79,7 @@ def resnet(folder: Path) -> dict[str, object]:
 
 def trained(weights: Path, folder: Path) -> dict[str, object]:
     """How the demo's model answers."""
-    scenes(folder)
+    scenes.write(folder, size=DEMO_SIZE, calibrate=CALIBRATION, samples=CHECKED)
     source = Source(path=weights, architecture="resnet18", classes=pictures.CLASSES, image_size=DEMO_SIZE)
     found, size = measured(source, folder)
     accuracy, least = found.accuracy_before or 0.0, min(found.shares.values())

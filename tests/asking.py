@@ -25,8 +25,12 @@ def answering(address: str) -> str:
 def assert_serves(kube: Kube, namespace: str, name: str = "catfish") -> None:
     """The model answers soon, and knows the photograph of a cat."""
     address = answering(model.url(kube, name, namespace))
-    photograph = (pictures.collect(tools.cache()) / pictures.PHOTOGRAPH).read_bytes()
-    assert model.ask(address, photograph).body["prediction"] == "cat"
+    assert model.ask(address, photograph()).body["prediction"] == "cat"
+
+
+def photograph() -> bytes:
+    """The photograph of a cat, a PNG."""
+    return (pictures.collect(tools.cache()) / pictures.PHOTOGRAPH).read_bytes()
 
 
 def _answers(address: str) -> bool:

@@ -12,12 +12,9 @@ from catfish_server.images.source import AddressRefused
 from catfish_server.images.urls import InvalidURL
 from demo import model, pictures, tools, weights
 from localcluster import addresses
+from tests.asking import photograph
 
 pytestmark = pytest.mark.e2e
-
-
-def photograph() -> bytes:
-    return (pictures.collect(tools.cache()) / pictures.PHOTOGRAPH).read_bytes()
 
 
 def test_the_service_leads_from_port_80_to_port_5000_of_the_pods(kube, shared):
