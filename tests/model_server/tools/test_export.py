@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from torchvision.models import alexnet
 
 from catfish_server.inference.prepare import prepare
 from catfish_server.models import programs
@@ -23,6 +24,9 @@ pytestmark = pytest.mark.process
 
 KINDS = ("trace", "script", "hybrid", "program", "onnx")
 SIZE = 64
+
+DEPRECATED = pytest.mark.filterwarnings(r"ignore:`torch\.jit\.\w+` is deprecated:DeprecationWarning")
+"""The tests load what the server loads without a warning."""
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +58,34 @@ def test_each_kind_is_loaded_by_the_server_and_names_its_classes(weights, tmp_pa
         model = prepare(loaded, classes=("cat", "fish"), image_size=SIZE)
         np.testing.assert_allclose(model(image.numpy()), expected, rtol=1e-4, atol=1e-4)
     assert sorted(one.name for one in tmp_path.iterdir()) == sorted(KINDS)
+
+
+@DEPRECATED
+def test_a_hybrid_of_the_book_s_network_has_its_two_parts_traced(weights, tmp_path, capsys):
+    """The parts are called as the book calls them, and the weights keep their names."""
+    path, made = weights
+    flags = ["--architecture", "cnnnet", "--classes", "cat,fish", "--image-size", str(SIZE)]
+    assert run(["export", "hybrid", str(path), str(tmp_path / "m"), *flags]) == 0, capsys.readouterr().err
+    found = torch.jit.load(tmp_path / "m")
+    assert "flatten" in found.classifier.code
+    assert "flatten" not in found.code
+    assert found.state_dict().keys() == made.state_dict().keys()
+    pooled = torch.randn(1, 256, 6, 6, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        expected = made.classifier(pooled.flatten(1))
+        torch.testing.assert_close(found.classifier(pooled), expected)
+        torch.testing.assert_close(found.classifier(pooled.repeat(3, 1, 1, 1)), expected.repeat(3, 1))
+
+
+@DEPRECATED
+def test_a_hybrid_takes_another_head_and_the_networks_of_torchvision(tmp_path):
+    image = torch.randn(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(3))
+    other = CNNNet().eval()
+    other.classifier = torch.nn.Linear(256 * 6 * 6, 2)
+    for module in (other, alexnet(num_classes=2).eval()):
+        torchscript.export("hybrid", module, tmp_path / "m", size=SIZE, texts={}, note=pytest.fail)
+        with torch.inference_mode():
+            torch.testing.assert_close(torch.jit.load(tmp_path / "m")(image), module(image))
 
 
 def test_what_is_code_is_inspected_only_when_it_is_trusted(weights, tmp_path, capsys):

@@ -10,9 +10,14 @@ import torch
 from torch import nn
 from torch.jit._trace import TracerWarning  # torch.jit has it too, and does not say so
 
+from catfish_server.models.cnnnet import CNNNet
+from catfish_server.models.vision import models
 from catfish_server.tools.errors import ToolFailure
 
 SCRIPT_ADVICE = "; use trace, program or onnx instead"
+
+BOOK = (CNNNet, models.AlexNet, models.VGG)
+"""Networks that are `features`, `avgpool` and `classifier`, and flatten what comes out of the second."""
 
 
 def export(
@@ -83,6 +88,8 @@ def hybrid(module: nn.Module, example: torch.Tensor) -> nn.Module:
     Raises:
         ToolFailure: it uses what TorchScript does not know.
     """
+    if isinstance(module, BOOK):
+        return script(_Parts(module, example), example)
     mixed = copy.deepcopy(module)
     inputs: dict[str, list[tuple[Any, ...]]] = {}
     hooks = [
@@ -97,6 +104,41 @@ def hybrid(module: nn.Module, example: torch.Tensor) -> nn.Module:
         if len(calls) == 1 and len(calls[0]) == 1 and isinstance(calls[0][0], torch.Tensor):
             setattr(mixed, name, trace(mixed.get_submodule(name), calls[0][0]))
     return script(mixed, example)
+
+
+class _Parts(nn.Module):
+    """The book's mix of a network of `BOOK`: `classifier` takes what comes out of `avgpool`, as [n, 256, 6, 6].
+
+    The names of its parts, and so the keys of its weights, are those of the network.
+    """
+
+    def __init__(self, module: nn.Module, example: torch.Tensor) -> None:
+        super().__init__()
+        features = module.get_submodule("features")
+        self.features = trace(features, example)
+        self.avgpool = module.get_submodule("avgpool")
+        self.classifier = trace(
+            _Flattening(module.get_submodule("classifier")), self.avgpool(features(example))
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits (n, classes) of images (n, 3, height, width)."""
+        logits: torch.Tensor = self.classifier(self.avgpool(self.features(images)))
+        return logits
+
+
+class _Flattening(nn.Sequential):
+    """A classifier that flattens what it is given; its layers keep their numbers, which nn.Flatten would shift."""
+
+    def __init__(self, classifier: nn.Module) -> None:
+        layers = classifier.children() if isinstance(classifier, nn.Sequential) else (classifier,)
+        super().__init__(*layers)
+        self.eval()
+
+    def forward(self, pooled: torch.Tensor) -> torch.Tensor:
+        """Logits (n, classes) of features (n, …)."""
+        logits: torch.Tensor = super().forward(torch.flatten(pooled, 1))
+        return logits
 
 
 def _first(error: BaseException) -> str:
