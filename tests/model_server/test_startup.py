@@ -11,6 +11,7 @@ import time
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from torch import nn
 from torchvision import models
 
@@ -24,6 +25,14 @@ SECONDS = 60
 def weights(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "resnet18.pt"
     torch.save(models.resnet18(weights=None, num_classes=2).state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def safetensors(weights):
+    """The same where a test needs no pickle, for which the server imports torch once more."""
+    path = weights.with_suffix(".safetensors")
+    save_file(torch.load(weights), path)
     return path
 
 
@@ -130,9 +139,11 @@ def wrong_golden_image(weights, tmp_path):
 
 
 def test_an_image_size_that_the_model_cannot_take_is_found_before_it_is_ready(program, tmp_path):
-    torch.save(nn_weights(), tmp_path / "w.pt")
+    save_file(nn_weights(), tmp_path / "w.safetensors")
     code, _, told = program(
-        CATFISH_MODEL_LOCATION=tmp_path / "w.pt", CATFISH_ARCHITECTURE="squeezenet1_1", CATFISH_IMAGE_SIZE=8
+        CATFISH_MODEL_LOCATION=tmp_path / "w.safetensors",
+        CATFISH_ARCHITECTURE="squeezenet1_1",
+        CATFISH_IMAGE_SIZE=8,
     ).end()
     assert code == errors.InvalidSpec.exit_code
     assert told["message"] == "spec.model.imageSize: squeezenet1_1 takes no images of 8 pixels"
@@ -167,12 +178,12 @@ def test_a_termination_message_is_an_object_of_at_most_2_kib(text):
         assert len(message) > 1500
 
 
-def test_a_request_is_in_the_access_log_and_the_traces_when_the_server_has_left(program, weights):
+def test_a_request_is_in_the_access_log_and_the_traces_when_the_server_has_left(program, safetensors):
     from tests.model_server.web.collector import Collector
 
     collector = Collector()
     running = program(
-        CATFISH_MODEL_LOCATION=weights,
+        CATFISH_MODEL_LOCATION=safetensors,
         CATFISH_ACCESS_LOG="true",
         OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
         OTEL_SERVICE_NAME="cats",

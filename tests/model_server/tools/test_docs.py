@@ -25,8 +25,11 @@ def test_the_commands_of_the_page_do_what_it_says(catfish, kit, tmp_path, monkey
     ]
     monkeypatch.chdir(tmp_path)
     torch.save(load_file(kit.weights), "weights.pt")
-    shutil.copytree(kit.pictures, "pictures")
-    shutil.copytree(kit.pictures, "held-out")
+    for path in kit.pictures.glob("*/0*.png"):  # ten: the page names no size, so that they become large
+        for folder in ("pictures", "held-out"):
+            copy = Path(folder) / path.parent.name / path.name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copy)
     for command in commands:
         code, told, complaint = catfish(*shlex.split(command))
         assert code == 0, f"{command}: {told}{complaint}"

@@ -1,13 +1,17 @@
 """Each export of a real network, made and checked by the real command, and read by the server's own loader."""
 
+import functools
 import hashlib
+import io
 import json
 import subprocess
 import sys
+from contextlib import redirect_stdout
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torchvision.models import alexnet
 
 from catfish_server.inference.prepare import prepare
@@ -32,23 +36,35 @@ DEPRECATED = pytest.mark.filterwarnings(r"ignore:`torch\.jit\.\w+` is deprecated
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     """The book's CNNNet with random weights."""
-    path = tmp_path_factory.mktemp("weights") / "cnnnet.pt"
+    path = tmp_path_factory.mktemp("weights") / "cnnnet.safetensors"
     torch.manual_seed(3)
     made = CNNNet().eval()
-    torch.save(made.state_dict(), path)
+    save_file(made.state_dict(), path)
     return path, made
 
 
-def test_each_kind_is_loaded_by_the_server_and_names_its_classes(weights, tmp_path, capsys):
-    path, made = weights
+@pytest.fixture(scope="module")
+def exported(weights, tmp_path_factory):
+    """A function that exports the weights in a kind, once: the file, which is not to be changed, and what was told."""
+    folder = tmp_path_factory.mktemp("exported")
+    flags = ["--architecture", "cnnnet", "--classes", "cat,fish", "--image-size", str(SIZE), "--json"]
+
+    @functools.cache
+    def export(kind):
+        with redirect_stdout(io.StringIO()) as told:
+            assert run(["export", kind, str(weights[0]), str(folder / kind), *flags]) == 0
+        return folder / kind, json.loads(told.getvalue())
+
+    return export
+
+
+def test_each_kind_is_loaded_by_the_server_and_names_its_classes(weights, exported):
+    _, made = weights
     image = torch.randn(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         expected = made(image).numpy()
     for kind in KINDS:
-        out = tmp_path / kind
-        flags = ["--architecture", "cnnnet", "--classes", "cat,fish", "--image-size", str(SIZE), "--json"]
-        assert run(["export", kind, str(path), str(out), *flags]) == 0, capsys.readouterr().err
-        told = json.loads(capsys.readouterr().out)
+        out, told = exported(kind)
         digest = hashlib.sha256(out.read_bytes()).hexdigest()
         assert told["sha256"] == digest
         assert told["max_difference"] < 1e-3
@@ -57,16 +73,15 @@ def test_each_kind_is_loaded_by_the_server_and_names_its_classes(weights, tmp_pa
         assert json.loads(loaded.classes) == ["cat", "fish"]
         model = prepare(loaded, classes=("cat", "fish"), image_size=SIZE)
         np.testing.assert_allclose(model(image.numpy()), expected, rtol=1e-4, atol=1e-4)
-    assert sorted(one.name for one in tmp_path.iterdir()) == sorted(KINDS)
+    assert sorted(one.name for one in out.parent.iterdir()) == sorted(KINDS)
 
 
 @DEPRECATED
-def test_a_hybrid_of_the_book_s_network_has_its_two_parts_traced(weights, tmp_path, capsys):
+def test_a_hybrid_of_the_book_s_network_has_its_two_parts_traced(weights, exported):
     """The parts are called as the book calls them, and the weights keep their names."""
-    path, made = weights
-    flags = ["--architecture", "cnnnet", "--classes", "cat,fish", "--image-size", str(SIZE)]
-    assert run(["export", "hybrid", str(path), str(tmp_path / "m"), *flags]) == 0, capsys.readouterr().err
-    found = torch.jit.load(tmp_path / "m")
+    _, made = weights
+    out, _ = exported("hybrid")
+    found = torch.jit.load(out)
     assert "flatten" in found.classifier.code
     assert "flatten" not in found.code
     assert found.state_dict().keys() == made.state_dict().keys()
@@ -88,28 +103,26 @@ def test_a_hybrid_takes_another_head_and_the_networks_of_torchvision(tmp_path):
             torch.testing.assert_close(torch.jit.load(tmp_path / "m")(image), module(image))
 
 
-def test_what_is_code_is_inspected_only_when_it_is_trusted(weights, tmp_path, capsys):
-    path, _ = weights
-    flags = ["--architecture", "cnnnet", "--classes", "cat,fish", "--image-size", str(SIZE)]
-    assert run(["export", "script", str(path), str(tmp_path / "m"), *flags]) == 0
+def test_what_is_code_is_inspected_only_when_it_is_trusted(exported, capsys):
+    out, _ = exported("script")
     capsys.readouterr()
-    assert run(["inspect", str(tmp_path / "m")]) == 3
+    assert run(["inspect", str(out)]) == 3
     assert "add --trust" in capsys.readouterr().err
-    assert run(["inspect", str(tmp_path / "m"), "--trust", "--json"]) == 0
+    assert run(["inspect", str(out), "--trust", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["classes"] == ["cat", "fish"]
     assert told["input"] == ["n", 3, SIZE, SIZE]
     assert told["parameters"] == sum(value.numel() for value in CNNNet().parameters())
 
 
-def test_a_file_that_answers_otherwise_is_refused_and_not_left(weights, tmp_path, capsys, monkeypatch):
+def test_a_file_that_answers_otherwise_is_refused_and_not_left(kit, tmp_path, capsys, monkeypatch):
     """Nothing is near enough to a tolerance below zero."""
     monkeypatch.setattr("catfish_server.tools.verbs.export.TOLERANCE", -1.0)
-    path, _ = weights
-    flags = ["--architecture", "cnnnet", "--classes", "cat,fish", "--image-size", str(SIZE)]
-    assert run(["export", "trace", str(path), str(tmp_path / "m"), *flags]) == 1
+    torch.save(load_file(kit.weights), tmp_path / "w.pt")
+    flags = ["--architecture", "resnet18", "--classes", "cat,fish", "--image-size", str(SIZE)]
+    assert run(["export", "trace", str(tmp_path / "w.pt"), str(tmp_path / "m"), *flags]) == 1
     assert "answers otherwise than the weights" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
+    assert [one.name for one in tmp_path.iterdir()] == ["w.pt"]
 
 
 def test_a_whole_model_is_not_exported_again(files, capsys, tmp_path):
@@ -135,8 +148,8 @@ def test_a_trace_that_leaves_a_branch_out_says_so(tmp_path):
 
 
 def test_convert_writes_the_classes_where_the_server_reads_them(weights, tmp_path, capsys):
-    path, _ = weights
-    out = tmp_path / "w.safetensors"
+    path, out = tmp_path / "w.pt", tmp_path / "w.safetensors"
+    torch.save(weights[1].state_dict(), path)
     assert run(["convert", str(path), str(out), "--classes", "cat,fish", "--architecture", "cnnnet"]) == 0
     capsys.readouterr()
     assert run(["inspect", str(out), "--json"]) == 0
