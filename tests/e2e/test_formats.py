@@ -84,7 +84,7 @@ FORMATS = {
         command=f"quantize --calibrate calibrate --samples samples {SIZED} int8.onnx",
         architecture="onnx",
         told=ONNX,
-        tolerance=0.1,  # 8 bits move a logit by up to half of one, which is less where the model is sure
+        tolerance=0.05,  # seen: 0.001
     ),
 }
 
