@@ -37,6 +37,7 @@ def running(fault, weights, folder):
         "CATFISH_HOST": "127.0.0.1",
         "CATFISH_PORT": str(port),
         "CATFISH_ADMIN_PORT": str(admin),
+        "CATFISH_GRPC_PORT": "0",
         "CATFISH_MODEL_LOCATION": str(weights),
         "CATFISH_ARCHITECTURE": "resnet18",
         "CATFISH_CLASSES": "cat,fish",
