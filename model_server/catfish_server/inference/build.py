@@ -109,7 +109,14 @@ def _loaded(
         lifecycle.enter(Stage.LOADING)
         logger.info("Loading %s (%s, %d bytes, sha256 %s).", where.shown, kind, fetched.size, fetched.sha256)
         if kind in formats.PROGRAMS:
-            loaded = programs.load(kind, fetched, location=where)
+            loaded = programs.load(
+                kind,
+                fetched,
+                location=where,
+                image_size=settings.image_size,
+                mean=settings.mean,
+                std=settings.std,
+            )
             return loaded, _classes(settings, loaded.classes)
         # Not at the top: it imports torch.
         from catfish_server.weights import load  # noqa: PLC0415

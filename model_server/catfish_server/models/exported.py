@@ -8,6 +8,7 @@ import torch
 from catfish_server.errors import UnsupportedFormat
 from catfish_server.models.model import Loaded
 from catfish_server.models.module import TorchModel
+from catfish_server.models.pixels import PREPROCESS
 from catfish_server.weights import statedict
 
 # It writes tracebacks of what it tries first; the error that is raised in the end says enough.
@@ -21,7 +22,7 @@ def load(path: Path) -> Loaded:
         UnsupportedFormat: it cannot be loaded; the text completes "the file …".
         NonFiniteWeights: there is NaN or infinity among its weights.
     """
-    extra = {"classes": ""}
+    extra = {"classes": "", PREPROCESS: ""}
     try:
         with path.open("rb") as file:  # by its name it would have to end in .pt2
             program = torch.export.load(file, extra_files=extra)
@@ -32,5 +33,6 @@ def load(path: Path) -> Loaded:
         raise UnsupportedFormat("is a damaged archive of torch.export, or one for another torch") from error
     for key, value in program.state_dict.items():
         statedict.check_finite(key, value)
-    text = extra["classes"]
-    return Loaded(model=model, reference=model, classes=text or None)
+    return Loaded(
+        model=model, reference=model, classes=extra["classes"] or None, preprocess=extra[PREPROCESS] or None
+    )

@@ -72,6 +72,7 @@ class Loaded:
         classes: that the file names, as text; None where it names none.
         engine: what runs it: `torch`, `torchscript` or `onnxruntime`.
         device: where it runs, as in `Runtime`.
+        preprocess: what the file says of preprocessing inside, as text; None: the model takes preprocessed images.
     """
 
     model: Model
@@ -79,3 +80,4 @@ class Loaded:
     classes: str | None
     engine: str = "torch"
     device: str = "cpu"
+    preprocess: str | None = None

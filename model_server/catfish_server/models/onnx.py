@@ -8,6 +8,7 @@ import onnxruntime
 
 from catfish_server.errors import UnsafeWeights, UnsupportedFormat
 from catfish_server.models.model import OUT_OF_MEMORY, Images, Loaded, Logits, NotOneTensor
+from catfish_server.models.pixels import PREPROCESS
 
 ERRORS_ONLY = 3
 """On the scale of ONNX Runtime's `log_severity_level`."""
@@ -50,9 +51,10 @@ class Session:
                 "is a damaged ONNX model, or one with its weights in other files or for another ONNX Runtime"
             ) from error
         inputs = self._session.get_inputs()
-        if len(inputs) != 1 or inputs[0].type != "tensor(float)":
+        kind = "tensor(uint8)" if self.metadata.get(PREPROCESS) else "tensor(float)"
+        if len(inputs) != 1 or inputs[0].type != kind:
             told = ", ".join(f"{taken.name[:40]}: {taken.type[:40]}" for taken in inputs[:4])
-            raise UnsupportedFormat(f"is a model that takes {told or 'nothing'}, not one tensor(float)")
+            raise UnsupportedFormat(f"is a model that takes {told or 'nothing'}, not one {kind}")
         self._input = inputs[0].name
         self._output = self._session.get_outputs()[0].name
 
@@ -81,5 +83,7 @@ def load(path: Path) -> Loaded:
     """
     session = Session(path, optimized=True)
     plain = Session(path, optimized=False)
-    classes = session.metadata.get("classes") or None
-    return Loaded(model=session, reference=plain, classes=classes, engine="onnxruntime")
+    classes, preprocess = (session.metadata.get(name) or None for name in ("classes", PREPROCESS))
+    return Loaded(
+        model=session, reference=plain, classes=classes, engine="onnxruntime", preprocess=preprocess
+    )

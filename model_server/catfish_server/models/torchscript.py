@@ -14,6 +14,7 @@ from torch import nn
 from catfish_server.errors import UnsupportedFormat
 from catfish_server.models.model import Loaded
 from catfish_server.models.module import TorchModel
+from catfish_server.models.pixels import PREPROCESS
 from catfish_server.weights import statedict
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def load(path: Path) -> Loaded:
 
 
 def _load(path: Path) -> Loaded:
-    extra: dict[str, Any] = {"classes": ""}
+    extra: dict[str, Any] = {"classes": "", PREPROCESS: ""}
     try:
         module: nn.Module = torch.jit.load(path, map_location="cpu", _extra_files=extra)  # type: ignore[no-untyped-call]  # torch.jit is half typed
         module.eval()
@@ -43,11 +44,17 @@ def _load(path: Path) -> Loaded:
         raise UnsupportedFormat("is a damaged TorchScript archive, or one for another torch") from error
     for key, value in module.state_dict().items():
         statedict.check_finite(key, value)
-    text = extra["classes"]  # bytes, once it has been read
-    classes = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
+    classes, preprocess = (_text(extra[name]) or None for name in ("classes", PREPROCESS))
     reference, fast = TorchModel(module), _fast(module)
     model = reference if fast is module else TorchModel(fast)
-    return Loaded(model=model, reference=reference, classes=classes or None, engine="torchscript")
+    return Loaded(
+        model=model, reference=reference, classes=classes, engine="torchscript", preprocess=preprocess
+    )
+
+
+def _text(found: bytes | str) -> str:
+    """An extra file: bytes, once it has been read."""
+    return found.decode(errors="replace") if isinstance(found, bytes) else found
 
 
 def _fast(module: nn.Module) -> nn.Module:

@@ -62,6 +62,7 @@ class Agreement:
         lower_bound_95: what the share of agreeing answers is at least, with 95 % confidence (Wilson, one-sided).
         max_difference: the largest difference of two logits; None where the two have other classes, or another
             order of them.
+        max_probability_difference: likewise of two probabilities of a class.
         shares: of the reference's answers, by class.
         seconds_before: processor time of the reference for one image, the median.
         seconds_after: that of the candidate.
@@ -74,6 +75,7 @@ class Agreement:
     agreeing: int
     lower_bound_95: float
     max_difference: float | None
+    max_probability_difference: float | None
     shares: Mapping[str, float]
     seconds_before: float
     seconds_after: float
@@ -111,6 +113,7 @@ def measure(
     candidate: Source,
     samples: Samples,
     *,
+    pictures: Sequence[Path] | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Agreement:
     """Asks both for every picture.
@@ -119,6 +122,8 @@ def measure(
         reference: what is right, or what was served until now.
         candidate: what is to take its place.
         samples: of the size and the normalisation that both take.
+        pictures: the files of the samples, for a candidate that is to be given their raw pixels; None: it takes
+            the samples as the reference does.
         progress: told how many pictures are answered and how many there are.
 
     Raises:
@@ -126,7 +131,8 @@ def measure(
     """
     with tempfile.TemporaryDirectory(prefix="catfish-agreement-") as folder:
         directory = Path(folder)
-        told = _told(directory, (reference, candidate), samples, progress)
+        _write(directory, (reference, candidate), samples, pictures)
+        told = _told(directory, (reference, candidate), progress)
         logits = [np.load(directory / answers.logits_file(number)) for number in range(2)]
     classes = _classes([side.classes for side in told], logits)
     before, after = (_answers(rows, names) for rows, names in zip(logits, classes, strict=True))
@@ -141,6 +147,9 @@ def measure(
         agreeing=agreeing,
         lower_bound_95=lower_bound(agreeing, len(before)),
         max_difference=_max_difference(logits) if classes[0] == classes[1] else None,
+        max_probability_difference=(
+            _max_difference([_probabilities(rows) for rows in logits]) if classes[0] == classes[1] else None
+        ),
         shares={name: before.count(name) / len(before) for name in classes[0]},
         seconds_before=told[0].seconds,
         seconds_after=told[1].seconds,
@@ -161,13 +170,20 @@ def lower_bound(hits: int, n: int) -> float:
     return (share + spread / 2 - half) / (1 + spread)
 
 
-def _told(
-    directory: Path, sides: Sequence[Source], samples: Samples, progress: Callable[[int, int], None]
-) -> list[Told]:
-    """What the process says of each file."""
-    job = [{**asdict(side), "path": str(side.path.absolute())} for side in sides]
+def _write(
+    directory: Path, sides: Sequence[Source], samples: Samples, pictures: Sequence[Path] | None
+) -> None:
+    """Writes what the process is to do."""
+    job = {
+        "sides": [{**asdict(side), "path": str(side.path.absolute())} for side in sides],
+        "pictures": None if pictures is None else [str(path.absolute()) for path in pictures],
+    }
     (directory / answers.JOB).write_text(json.dumps(job))
     np.save(directory / answers.IMAGES, np.ascontiguousarray(samples.images.transpose(0, 2, 3, 1)))
+
+
+def _told(directory: Path, sides: Sequence[Source], progress: Callable[[int, int], None]) -> list[Told]:
+    """What the process says of each file."""
     errors = directory / "stderr"
     with (
         errors.open("wb") as stderr,
@@ -226,6 +242,12 @@ def _answers(logits: Logits, classes: Sequence[str]) -> list[str]:
 def _max_difference(logits: Sequence[Logits]) -> float:
     difference = np.abs(logits[0] - logits[1]).max()
     return float(difference) if np.isfinite(difference) else math.inf
+
+
+def _probabilities(logits: Logits) -> Logits:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares: Logits = powers / powers.sum(axis=1, keepdims=True)
+    return shares
 
 
 def _accuracy(found: Sequence[str], labels: Sequence[str | None]) -> float | None:

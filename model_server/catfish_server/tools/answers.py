@@ -2,21 +2,25 @@
 
 `agreement` starts it: a file is loaded there as a server would load it, and nothing that made the file is around.
 In the directory it finds `job.json` and `images.npy`, and leaves `result.json` and an array of logits for each
-model, or what was wrong.
+model, or what was wrong. Where the job names pictures, the second model is given their raw pixels.
 """
 
 import json
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from catfish_server.errors import StartupFailure
-from catfish_server.models.model import Images, Logits, Model
+from catfish_server.images.decode import decode
+from catfish_server.inference.preprocess import resized_side
+from catfish_server.models.model import Images, Logits
+from catfish_server.models.pixels import Pixels, raw
 from catfish_server.tools.errors import ToolFailure, translated
 from catfish_server.tools.opened import Opened, Source
 
@@ -29,14 +33,30 @@ LEAST_TIMED = 20
 """Passes of each model that are timed, however few the images are."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A model and what it is asked.
+
+    Attributes:
+        model: answers.
+        read: what it is given for an image, by the image's number.
+    """
+
+    model: Callable[[Any], Logits]
+    read: Callable[[int], Any]
+
+
 def main(arguments: Sequence[str]) -> int:
     """Does the job in a directory; the exit code is 0 once there is a result or a sentence that says why not."""
     directory = Path(arguments[0])
-    sides = json.loads((directory / JOB).read_bytes())
+    job = json.loads((directory / JOB).read_bytes())
     try:
-        found = [_opened(side) for side in sides]
+        found = [_opened(side) for side in job["sides"]]
         images = np.load(directory / IMAGES, mmap_mode="r").transpose(0, 3, 1, 2)
-        seconds = _run([one.model for one in found], images, directory)
+        sides = [Asked(model=one.model, read=lambda number: _image(images, number)) for one in found]
+        if job["pictures"] is not None:
+            sides[1] = _of_pixels(found[1], job["pictures"])
+        seconds = _run(sides, len(images), directory)
         result = [{"classes": one.classes, "seconds": each} for one, each in zip(found, seconds, strict=True)]
         (directory / RESULT).write_text(json.dumps({"sides": result}))
     except ToolFailure as failure:
@@ -60,23 +80,40 @@ def _opened(side: dict[str, Any]) -> Opened:
     return Source(**kept).open()
 
 
-def _run(models: Sequence[Model], images: Images, directory: Path) -> list[float]:
+def _image(images: Images, number: int) -> Images:
+    return np.array(images[number : number + 1], order="K")  # writable, as preprocessing hands it over
+
+
+def _of_pixels(found: Opened, pictures: Sequence[str]) -> Asked:
+    """A model that has its preprocessing inside, asked for pictures as they are decoded."""
+    model = raw(found.model)
+    if model is None:
+        raise ToolFailure(f"{found.path} does not say that it has its preprocessing inside")
+
+    def read(number: int) -> Pixels:
+        data = Path(pictures[number]).read_bytes()
+        image = np.asarray(decode(data, shorter_side=resized_side(found.image_size)))
+        return np.ascontiguousarray(image.transpose(2, 0, 1)[np.newaxis])
+
+    return Asked(model=model.of_pixels, read=read)
+
+
+def _run(sides: Sequence[Asked], count: int, directory: Path) -> list[float]:
     """Writes all answers, and returns the processor seconds an image of each model.
 
     The models take turns at every image: a neighbour that is busy for a while is busy for both.
     """
-    answers: list[list[Logits]] = [[] for _ in models]
-    seconds: list[list[float]] = [[] for _ in models]
-    rounds = max(len(images), LEAST_TIMED)
+    answers: list[list[Logits]] = [[] for _ in sides]
+    seconds: list[list[float]] = [[] for _ in sides]
+    rounds = max(count, LEAST_TIMED)
     for turn in range(-WARM_UP, rounds):
-        number = turn % len(images)
-        image = np.array(images[number : number + 1], order="K")  # writable, as preprocessing hands it over
-        for model, given, taken in zip(models, answers, seconds, strict=True):
+        for side, given, taken in zip(sides, answers, seconds, strict=True):
+            image = side.read(turn % count)
             began = time.process_time()
-            logits = model(image)
+            logits = side.model(image)
             if turn >= 0:
                 taken.append(time.process_time() - began)
-            if 0 <= turn < len(images):
+            if 0 <= turn < count:
                 given.append(logits)
         if turn >= 0:
             print(turn + 1, rounds, flush=True)  # noqa: T201 (read by `agreement`)

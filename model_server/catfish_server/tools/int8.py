@@ -35,6 +35,11 @@ def write_float32(opened: Opened, source: Path, target: Path, *, example: Images
     Raises:
         ToolFailure: it is none that can be written as ONNX.
     """
+    if opened.preprocess is not None:
+        raise ToolFailure(
+            f"{source} has its preprocessing inside, which 8 bits would spoil: quantize the weights that it was "
+            "made from"
+        )
     if opened.format is Format.ONNX:
         shutil.copyfile(source, target)
     elif opened.module is None or opened.format in CODE:

@@ -1,8 +1,8 @@
 """What a model's file says of itself, in each format: its classes, and what `catfish` wrote beside them.
 
 Each format has its own place for named texts: extra files of a TorchScript or torch.export archive, the metadata of
-ONNX and of safetensors. The server reads `classes`; `catfish` is a JSON object of this package alone. Reading runs
-nothing of the file.
+ONNX and of safetensors. The server reads `classes` and `preprocess`; `catfish` is a JSON object of this package alone.
+Reading runs nothing of the file.
 """
 
 import json
@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from catfish_server.models.pixels import PREPROCESS, Preprocess
 from catfish_server.weights.formats import CODE, Format
 
 CLASSES, CATFISH = "classes", "catfish"
@@ -73,14 +74,19 @@ class About:
                 raise TypeError("no three numbers")
 
 
-def texts(about: About, classes: tuple[str, ...] | None) -> dict[str, str]:
+def texts(
+    about: About, classes: tuple[str, ...] | None, *, preprocess: Preprocess | None = None
+) -> dict[str, str]:
     """The named texts to write into a file.
 
     Args:
         about: what else it says.
         classes: in the order of the outputs, None where nobody has named them.
+        preprocess: that is inside; None: none is.
     """
     written = {CATFISH: json.dumps(about.said(), ensure_ascii=False)}
+    if preprocess is not None:
+        written[PREPROCESS] = preprocess.text()
     return written if classes is None else {CLASSES: json.dumps(classes, ensure_ascii=False), **written}
 
 
@@ -116,7 +122,7 @@ def _of_archive(path: Path) -> dict[str, str]:
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             folder, _, name = entry.filename.rpartition("/extra/")
-            if folder and name in {CLASSES, CATFISH} and entry.file_size <= MAX_BYTES:
+            if folder and name in {CLASSES, CATFISH, PREPROCESS} and entry.file_size <= MAX_BYTES:
                 found[name] = archive.read(entry).decode(errors="replace")
     return found
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catfish_server.errors import StartupFailure, UnsupportedFormat
+from catfish_server.models.pixels import PREPROCESS, Preprocess, Triple
 from catfish_server.settings import IMAGENET_MEAN, IMAGENET_STD
 from catfish_server.tools import metadata
 from catfish_server.tools.errors import ToolFailure, translated
@@ -51,6 +52,7 @@ class Opened:
         mean: of R, G and B in 0..1, with which its images are to be normalised.
         std: likewise.
         about: what the file says of itself.
+        preprocess: that the file has inside; None: it takes preprocessed images.
     """
 
     path: Path
@@ -66,6 +68,7 @@ class Opened:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     about: About
+    preprocess: Preprocess | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,12 +201,16 @@ class _Opening:
 
     def done(self) -> Opened:
         kind = identify(self.path)
-        about = About.read(metadata.read(self.path, kind))
+        texts = metadata.read(self.path, kind)
+        about = About.read(texts)
         size = self.image_size or about.image_size or IMAGE_SIZE
         whole = kind in formats.PROGRAMS
         architecture = self.architecture or (kind.value if whole else about.architecture or ARCHITECTURE)
         self._check(kind, architecture)
-        answering = self._program(kind, size) if whole else self._registry(kind, architecture, size)
+        mean, std = self.mean or about.mean or IMAGENET_MEAN, self.std or about.std or IMAGENET_STD
+        answering = (
+            self._program(kind, size, mean, std) if whole else self._registry(kind, architecture, size)
+        )
         return Opened(
             path=self.path,
             sha256=answering.sha256,
@@ -215,9 +222,10 @@ class _Opening:
             outputs=answering.outputs,
             architecture=architecture,
             image_size=size,
-            mean=self.mean or about.mean or IMAGENET_MEAN,
-            std=self.std or about.std or IMAGENET_STD,
+            mean=mean,
+            std=std,
             about=about,
+            preprocess=Preprocess.read(texts[PREPROCESS]) if whole and texts.get(PREPROCESS) else None,
         )
 
     def _check(self, kind: Format, architecture: str) -> None:
@@ -248,13 +256,15 @@ class _Opening:
             sha256=digest,
         )
 
-    def _program(self, kind: Format, size: int) -> "_Answering":
+    def _program(self, kind: Format, size: int, mean: Triple, std: Triple) -> "_Answering":
         """A whole model, tried as the server tries it."""
         from catfish_server.inference import build, prepare  # noqa: PLC0415
         from catfish_server.models import programs  # noqa: PLC0415
 
         fetched = _fetched(self.path)
-        loaded = programs.load(kind, fetched, location=_location(self.path))
+        loaded = programs.load(
+            kind, fetched, location=_location(self.path), image_size=size, mean=mean, std=std
+        )
         classes = build.named(self.classes, loaded.classes)
         outputs = len(classes) or prepare.outputs(loaded, image_size=size)
         names = classes or tuple(map(str, range(outputs)))

@@ -11,6 +11,7 @@ from torch import nn
 from catfish_server import errors
 from catfish_server.inference.prepare import prepare
 from catfish_server.models import programs
+from catfish_server.settings import IMAGENET_MEAN, IMAGENET_STD
 from catfish_server.weights import location
 from catfish_server.weights.fetch import Fetched
 from catfish_server.weights.formats import Format, identify
@@ -41,7 +42,14 @@ def load(path, kind):
         size=path.stat().st_size,
         vouched=True,
     )
-    return programs.load(FORMATS[kind], found, location=location.parse(str(path)))
+    return programs.load(
+        FORMATS[kind],
+        found,
+        location=location.parse(str(path)),
+        image_size=SIZE,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+    )
 
 
 @pytest.mark.parametrize("kind", FORMATS)

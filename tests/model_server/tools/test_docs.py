@@ -19,6 +19,7 @@ def test_the_commands_of_the_page_do_what_it_says(catfish, kit, tmp_path, monkey
     assert [command.split()[0] for command in commands] == [
         "convert",
         "export",
+        "export",
         "quantize",
         "verify",
         "digest",
@@ -34,4 +35,4 @@ def test_the_commands_of_the_page_do_what_it_says(catfish, kit, tmp_path, monkey
         code, told, complaint = catfish(*shlex.split(command))
         assert code == 0, f"{command}: {told}{complaint}"
     left = {path.name for path in tmp_path.iterdir() if path.is_file()}
-    assert left == {"weights.pt", "model.safetensors", "model.onnx", "model-int8.onnx"}
+    assert left == {"weights.pt", "model.safetensors", "model.onnx", "model.pt2", "model-int8.onnx"}

@@ -17,6 +17,7 @@ from torchvision.models import alexnet
 from catfish_server.inference.prepare import prepare
 from catfish_server.models import programs
 from catfish_server.models.cnnnet import CNNNet
+from catfish_server.settings import IMAGENET_MEAN, IMAGENET_STD
 from catfish_server.tools.__main__ import run
 from catfish_server.tools.errors import ToolFailure
 from catfish_server.tools.exporting import torchscript
@@ -28,6 +29,8 @@ pytestmark = pytest.mark.process
 
 KINDS = ("trace", "script", "hybrid", "program", "onnx")
 SIZE = 64
+
+SPEC = {"image_size": SIZE, "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
 
 DEPRECATED = pytest.mark.filterwarnings(r"ignore:`torch\.jit\.\w+` is deprecated:DeprecationWarning")
 """The tests load what the server loads without a warning."""
@@ -69,7 +72,9 @@ def test_each_kind_is_loaded_by_the_server_and_names_its_classes(weights, export
         assert told["sha256"] == digest
         assert told["max_difference"] < 1e-3
         fetched = Fetched(path=out, temporary=False, sha256=digest, size=told["bytes"], vouched=True)
-        loaded = programs.load(formats.Format(told["format"]), fetched, location=location.parse(str(out)))
+        loaded = programs.load(
+            formats.Format(told["format"]), fetched, location=location.parse(str(out)), **SPEC
+        )
         assert json.loads(loaded.classes) == ["cat", "fish"]
         model = prepare(loaded, classes=("cat", "fish"), image_size=SIZE)
         np.testing.assert_allclose(model(image.numpy()), expected, rtol=1e-4, atol=1e-4)
@@ -117,7 +122,7 @@ def test_what_is_code_is_inspected_only_when_it_is_trusted(exported, capsys):
 
 def test_a_file_that_answers_otherwise_is_refused_and_not_left(kit, tmp_path, capsys, monkeypatch):
     """Nothing is near enough to a tolerance below zero."""
-    monkeypatch.setattr("catfish_server.tools.verbs.export.TOLERANCE", -1.0)
+    monkeypatch.setattr("catfish_server.tools.exporting.check.TOLERANCE", -1.0)
     torch.save(load_file(kit.weights), tmp_path / "w.pt")
     flags = ["--architecture", "resnet18", "--classes", "cat,fish", "--image-size", str(SIZE)]
     assert run(["export", "trace", str(tmp_path / "w.pt"), str(tmp_path / "m"), *flags]) == 1

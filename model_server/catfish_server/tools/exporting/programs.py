@@ -9,15 +9,24 @@ import torch
 from torch import nn
 
 from catfish_server.inference.engines import onnx as engine
+from catfish_server.models.pixels import Preprocess
 from catfish_server.tools import metadata
 from catfish_server.tools.errors import ToolFailure
+from catfish_server.tools.exporting import preprocess as inside
 
 logging.getLogger("torch.export").setLevel(
     logging.CRITICAL
 )  # the error that is raised in the end says enough
 
 
-def export(module: nn.Module, path: Path, *, size: int, texts: Mapping[str, str]) -> None:
+def export(
+    module: nn.Module,
+    path: Path,
+    *,
+    size: int,
+    texts: Mapping[str, str],
+    preprocess: Preprocess | None = None,
+) -> None:
     """Writes the module as an archive of torch.export whose batch may have any size.
 
     Args:
@@ -25,16 +34,17 @@ def export(module: nn.Module, path: Path, *, size: int, texts: Mapping[str, str]
         path: of the file to write.
         size: height and width of its images in pixels.
         texts: to write into the file, by name.
+        preprocess: to put inside; images may have any size then.
 
     Raises:
         ToolFailure: it cannot be exported.
     """
-    example = torch.zeros(2, 3, size, size)
+    example, free = inside.example(size, preprocess)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         try:
             program = torch.export.export(
-                module, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},)
+                inside.whole(module, preprocess), (example,), dynamic_shapes=(free,)
             )
         except Exception as error:  # torch has a dozen classes for what it cannot follow
             said = (str(error).splitlines() or [type(error).__name__])[0][:200]
@@ -43,7 +53,14 @@ def export(module: nn.Module, path: Path, *, size: int, texts: Mapping[str, str]
             torch.export.save(program, file, extra_files=dict(texts))
 
 
-def export_onnx(module: nn.Module, path: Path, *, size: int, texts: Mapping[str, str]) -> None:
+def export_onnx(
+    module: nn.Module,
+    path: Path,
+    *,
+    size: int,
+    texts: Mapping[str, str],
+    preprocess: Preprocess | None = None,
+) -> None:
     """Writes the module as one ONNX file whose batch may have any size; the arguments are those of `export`.
 
     Raises:
@@ -51,11 +68,11 @@ def export_onnx(module: nn.Module, path: Path, *, size: int, texts: Mapping[str,
     """
     import onnx  # noqa: F401, PLC0415 (before torch looks for it, and says so in its own words)
 
-    example = torch.zeros(2, 3, size, size)
+    example, free = inside.example(size, preprocess)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            engine.export(module, path, example=example.numpy())
+            engine.export(inside.whole(module, preprocess), path, example=example.numpy(), free=free)
         except ModuleNotFoundError:
             raise
         except Exception as error:  # torch has a dozen classes for what it cannot follow

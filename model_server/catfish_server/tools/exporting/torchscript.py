@@ -11,8 +11,10 @@ from torch import nn
 from torch.jit._trace import TracerWarning  # torch.jit has it too, and does not say so
 
 from catfish_server.models.cnnnet import CNNNet
+from catfish_server.models.pixels import Preprocess
 from catfish_server.models.vision import models
 from catfish_server.tools.errors import ToolFailure
+from catfish_server.tools.exporting import preprocess as inside
 
 SCRIPT_ADVICE = "; use trace, program or onnx instead"
 
@@ -28,6 +30,7 @@ def export(
     size: int,
     texts: Mapping[str, str],
     note: Callable[[str], None],
+    preprocess: Preprocess | None = None,
 ) -> None:
     """Writes a module.
 
@@ -38,6 +41,7 @@ def export(
         size: height and width of its images in pixels.
         texts: to write into the file, by name.
         note: told what the user should know.
+        preprocess: to put inside, scripted whatever the kind is: it takes images of any size.
 
     Raises:
         ToolFailure: the module cannot be written so.
@@ -46,6 +50,8 @@ def export(
         warnings.simplefilter("ignore")
         warnings.filterwarnings("always", category=TracerWarning)
         made = MAKERS[kind](module, torch.zeros(2, 3, size, size))
+        if preprocess is not None:
+            made = script(inside.whole(made, preprocess), torch.empty(0))
         torch.jit.save(made, path, _extra_files=dict(texts))
     if warned := [warning for warning in caught if issubclass(warning.category, TracerWarning)]:
         note(

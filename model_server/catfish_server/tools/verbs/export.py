@@ -4,11 +4,12 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
+from catfish_server.inference.preprocess import resized_side
+from catfish_server.models.pixels import Preprocess
 from catfish_server.tools import arguments as shared
 from catfish_server.tools import metadata, opened, written
-from catfish_server.tools.errors import DONE, Refused, ToolFailure
+from catfish_server.tools.errors import DONE, ToolFailure
+from catfish_server.tools.exporting import check
 from catfish_server.tools.metadata import About
 from catfish_server.tools.opened import Opened, Source
 from catfish_server.tools.report import Report
@@ -24,12 +25,6 @@ KINDS = {
     "onnx": "ONNX, which needs no torch to be served",
 }
 
-TOLERANCE = 1e-3
-"""How far logits may be from those of the weights, as a share of the largest: kernels differ by less than 1e-4."""
-
-GENERATED = 8
-"""Images that are made up where no directory of pictures is given."""
-
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Adds the kind, both files and the pictures."""
@@ -38,6 +33,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", type=Path)
     parser.add_argument(
         "--samples", metavar="DIR", type=Path, help="pictures to compare on; default: a few that are made up"
+    )
+    parser.add_argument(
+        "--with-preprocess",
+        action="store_true",
+        help="put resizing, cutting and normalising inside: the file takes raw RGB pixels (uint8) of any size",
     )
     shared.add_limit(parser, default=100)
     shared.add_model(parser)
@@ -57,7 +57,8 @@ def run(arguments: argparse.Namespace, report: Report) -> int:
         report.note("the file names no classes; give --classes, or name them in spec.model.classes")
     with written.whole(arguments.out, source=source.path) as part:
         report.progress(f"exporting ({arguments.kind})")
-        _write(arguments.kind, model, part, report)
+        preprocess = _preprocess(model) if arguments.with_preprocess else None
+        _write(arguments.kind, model, part, report, preprocess)
         facts = _checked(source, model, part, arguments, report)
         digest = opened.sha256(part)
     report.result(
@@ -74,7 +75,13 @@ def run(arguments: argparse.Namespace, report: Report) -> int:
     return DONE
 
 
-def _write(kind: str, model: Opened, part: Path, report: Report) -> None:
+def _preprocess(model: Opened) -> Preprocess:
+    """What the server does to the images of this model."""
+    size = model.image_size
+    return Preprocess(image_size=size, resized=resized_side(size), mean=model.mean, std=model.std)
+
+
+def _write(kind: str, model: Opened, part: Path, report: Report, preprocess: Preprocess | None) -> None:
     """Writes the file, with what it needs to be served."""
     from catfish_server.tools.exporting import programs, torchscript  # noqa: PLC0415 (torch takes seconds)
 
@@ -87,59 +94,26 @@ def _write(kind: str, model: Opened, part: Path, report: Report) -> None:
         made_by=f"export {kind}",
         source_sha256=model.sha256,
     )
-    texts = metadata.texts(about, model.classes)
+    texts = metadata.texts(about, model.classes, preprocess=preprocess)
+    size = model.image_size
     if kind in torchscript.MAKERS:
-        torchscript.export(kind, model.module, part, size=model.image_size, texts=texts, note=report.note)
+        torchscript.export(
+            kind, model.module, part, size=size, texts=texts, note=report.note, preprocess=preprocess
+        )
     elif kind == "program":
-        programs.export(model.module, part, size=model.image_size, texts=texts)
+        programs.export(model.module, part, size=size, texts=texts, preprocess=preprocess)
     else:
-        programs.export_onnx(model.module, part, size=model.image_size, texts=texts)
+        programs.export_onnx(model.module, part, size=size, texts=texts, preprocess=preprocess)
 
 
 def _checked(
     source: Source, model: Opened, part: Path, arguments: argparse.Namespace, report: Report
-) -> dict[str, str | int | float | bool | None]:
+) -> check.Facts:
     """Compares the new file with the weights, in a fresh process.
 
     Raises:
         Refused: they answer differently.
     """
-    from catfish_server.tools import agreement, samples  # noqa: PLC0415
-
-    if arguments.samples:
-        taken = shared.pictures(arguments.samples, model, limit=arguments.limit, report=report)
-    else:
-        taken = samples.Samples(
-            names=tuple(f"generated-{number}" for number in range(GENERATED)),
-            images=_generated(model.image_size),
-            labels=(None,) * GENERATED,
-        )
     candidate = replace(source, path=part, architecture=None, trusted=True)
-    found = agreement.measure(
-        source,
-        candidate,
-        taken,
-        progress=lambda done, total: report.progress("comparing in a fresh process", done, total),
-    )
-    scale = max(float(np.abs(model.model(taken.images[:1])).max()), 1.0)
-    difference = found.max_difference
-    if difference is None or difference > TOLERANCE * scale:
-        raise Refused(
-            f"the new file answers otherwise than the weights (by {difference} in a logit); it was not kept"
-        )
-    return {
-        "compared_on": found.n,
-        "agreeing": found.agreeing,
-        "max_difference": difference,
-        "ms_before": 1000 * found.seconds_before,
-        "ms_after": 1000 * found.seconds_after,
-    }
-
-
-def _generated(size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """Coarse patches of random colour, from pale to glaring: noise alone is one grey to a network."""
-    random = np.random.default_rng(seed=0)
-    coarse = random.standard_normal((GENERATED, 4, 4, 3), dtype=np.float32)
-    coarse *= np.linspace(0.2, 2, GENERATED, dtype=np.float32)[:, None, None, None]
-    cells = np.minimum(np.arange(size) * 4 // size, 3)
-    return np.ascontiguousarray(coarse[:, cells][:, :, cells]).transpose(0, 3, 1, 2)
+    compare = check.check_pixels if arguments.with_preprocess else check.check
+    return compare(source, model, candidate, arguments, report)

@@ -1,7 +1,7 @@
 """`catfish inspect FILE`: what is in a model's file, and what a `CatfishModel` needs to say to serve it."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace, report: Report) -> int:
             "bytes": found.size,
             "classes": list(found.classes or ()),
             "outputs": found.outputs,
-            "input": ["n", 3, found.image_size, found.image_size],
+            **_input(found),
             "parameters": sum(int(str(row["parameters"])) for row in layers),
             "made_by": found.about.made_by,
             "source_sha256": found.about.source_sha256,
@@ -50,6 +50,24 @@ def run(arguments: argparse.Namespace, report: Report) -> int:
         }
     )
     return DONE
+
+
+def _input(found: Opened) -> dict[str, Value | Sequence[Value] | Mapping[str, Value | Sequence[Value]]]:
+    """What a program that runs the file itself has to give it."""
+    inside = found.preprocess
+    if inside is None:
+        size = found.image_size
+        return {"input": ["n", 3, size, size], "takes": "preprocessed images, float32"}
+    return {
+        "input": ["n", 3, "height", "width"],
+        "takes": "RGB pixels of 0..255, uint8: the preprocessing is inside",
+        "preprocess": {
+            "resized_to": inside.resized,
+            "cut_to": inside.image_size,
+            "mean": list(inside.mean),
+            "std": list(inside.std),
+        },
+    }
 
 
 def _needed(found: Opened) -> dict[str, Value]:
