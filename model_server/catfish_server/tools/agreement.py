@@ -240,13 +240,16 @@ def _answers(logits: Logits, classes: Sequence[str]) -> list[str]:
 
 
 def _max_difference(logits: Sequence[Logits]) -> float:
-    difference = np.abs(logits[0] - logits[1]).max()
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(logits[0] - logits[1]).max()
     return float(difference) if np.isfinite(difference) else math.inf
 
 
 def _probabilities(logits: Logits) -> Logits:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares: Logits = powers / powers.sum(axis=1, keepdims=True)
+    """NaN where logits are infinite."""
+    with np.errstate(invalid="ignore"):
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        shares: Logits = powers / powers.sum(axis=1, keepdims=True)
     return shares
 
 

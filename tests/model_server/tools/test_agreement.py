@@ -73,7 +73,7 @@ def test_an_answer_that_is_not_finite_agrees_with_none(kit, pictures, tmp_path):
     )
     assert found.agreeing == 0
     assert {one.after for one in found.changed} == {"nothing finite"}
-    assert found.max_difference == np.inf
+    assert found.max_difference == found.max_probability_difference == np.inf
 
 
 def test_a_file_that_cannot_be_used_is_named(kit, pictures, tmp_path):
