@@ -12,7 +12,7 @@ from tests.integration.operator_process import DEPLOYMENTS, MODELS, model, settl
 
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/catfish-system/leases/catfish-operator"
 TAKE_OVER_SECONDS = 20
-STOPPED_SECONDS = 30  # the Lease is over after 15
+STOPPED_SECONDS = 60  # the Lease is over after 15
 
 
 @pytest.fixture
