@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from tests.model_server.engines import CLASSES, SIZE, resnet18_weights
 
@@ -21,8 +21,8 @@ SECONDS = 180
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "resnet18.pt"
-    torch.save(resnet18_weights(), path)
+    path = tmp_path_factory.mktemp("weights") / "resnet18.safetensors"
+    save_file(resnet18_weights(), path)
     return path
 
 

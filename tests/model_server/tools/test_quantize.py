@@ -1,17 +1,34 @@
 """Models in 8 bits, made by the command."""
 
 import json
+import shutil
 
 import onnx
 import pytest
 import torch
 
+from catfish_server.inference.engines import onnx as engine
 from catfish_server.tools import metadata
 from catfish_server.tools.opened import Source
 from catfish_server.weights.formats import Format
 from tests.model_server.whole_models import save_torchscript
 
 pytestmark = pytest.mark.process
+
+
+@pytest.fixture(scope="module")
+def exported(kit, tmp_path_factory):
+    """The network as ONNX."""
+    path = tmp_path_factory.mktemp("exported") / "plain.onnx"
+    opened = Source(path=kit.weights, architecture="resnet18", image_size=32).open()
+    engine.export(opened.module, path, example=torch.zeros(2, 3, 32, 32).numpy())
+    return path
+
+
+@pytest.fixture
+def plain(exported, tmp_path):
+    """A copy of it for each test."""
+    return shutil.copy(exported, tmp_path / "plain.onnx")
 
 
 @pytest.fixture
@@ -58,19 +75,15 @@ def test_a_file_that_answers_otherwise_is_refused_and_not_left(quantize, kit, tm
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_refused_file_leaves_the_one_that_was_there(quantize, kit, tmp_path):
+def test_a_refused_file_leaves_the_one_that_was_there(quantize, kit, plain, tmp_path):
     (tmp_path / "int8.onnx").write_bytes(b"older")
-    code, _, complaint, _ = quantize("--samples", kit.pictures, calibrate=kit.grey)
+    words = ("--samples", kit.pictures, "--classes", "cat,fish")
+    code, _, complaint, _ = quantize(*words, weights=plain, calibrate=kit.grey)
     assert code == 1, complaint
     assert (tmp_path / "int8.onnx").read_bytes() == b"older"
 
 
-def test_an_onnx_model_and_its_linear_layers_alone(quantize, kit, tmp_path):
-    from catfish_server.inference.engines import onnx as engine
-
-    opened = Source(path=kit.weights, architecture="resnet18", image_size=32).open()
-    plain = tmp_path / "plain.onnx"
-    engine.export(opened.module, plain, example=torch.zeros(2, 3, 32, 32).numpy())
+def test_an_onnx_model_and_its_linear_layers_alone(quantize, plain):
     code, _, complaint, out = quantize("--dynamic", "--classes", "cat,fish", weights=plain)
     assert (code, "MatMulInteger" in kinds(out), "QuantizeLinear" in kinds(out)) == (0, True, False), (
         complaint
@@ -78,13 +91,10 @@ def test_an_onnx_model_and_its_linear_layers_alone(quantize, kit, tmp_path):
     assert Source(path=out).open().classes == ("cat", "fish")
 
 
-def test_the_file_that_is_read_is_not_written_over(catfish, kit, tmp_path):
-    plain = tmp_path / "plain.onnx"
-    flags = ("--architecture", "resnet18", "--image-size", 32)
-    code, _, complaint = catfish("export", "onnx", kit.weights, plain, *flags)
-    assert code == 0, complaint
+def test_the_file_that_is_read_is_not_written_over(catfish, kit, plain):
     before = plain.read_bytes()
-    code, _, complaint = catfish("quantize", plain, plain, "--calibrate", kit.pictures)
+    words = ("--calibrate", kit.pictures, "--image-size", 32)
+    code, _, complaint = catfish("quantize", plain, plain, *words)
     assert (code, plain.read_bytes() == before) == (2, True)
     assert "give the new one another name" in complaint
 
