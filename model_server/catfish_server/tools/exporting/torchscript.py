@@ -143,7 +143,7 @@ class _Flattening(nn.Sequential):
 
     def forward(self, pooled: torch.Tensor) -> torch.Tensor:
         """Logits (n, classes) of features (n, …)."""
-        logits: torch.Tensor = super().forward(torch.flatten(pooled, 1))
+        logits: torch.Tensor = super().forward(torch.flatten(pooled, 1))  # type: ignore[no-untyped-call]  # untyped in torch
         return logits
 
 
