@@ -21,6 +21,7 @@ from catfish_server.models.model import Loaded, Runtime
 from catfish_server.settings import Settings
 from catfish_server.variables import EAGER
 from catfish_server.weights import fetch, formats, local, location
+from catfish_server.weights.location import Location
 from catfish_server.weights.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -109,14 +110,7 @@ def _loaded(
         lifecycle.enter(Stage.LOADING)
         logger.info("Loading %s (%s, %d bytes, sha256 %s).", where.shown, kind, fetched.size, fetched.sha256)
         if kind in formats.PROGRAMS:
-            loaded = programs.load(
-                kind,
-                fetched,
-                location=where,
-                image_size=settings.image_size,
-                mean=settings.mean,
-                std=settings.std,
-            )
+            loaded = _program(settings, kind, fetched, where)
             return loaded, _classes(settings, loaded.classes)
         # Not at the top: it imports torch.
         from catfish_server.weights import load  # noqa: PLC0415
@@ -150,6 +144,17 @@ def _check_vouched(settings: Settings) -> None:
             f"spec.weights.sha256: is required where spec.model.architecture is {settings.architecture}: such a "
             "file is code that runs in the pod, and the digest is the only proof that it is yours"
         )
+
+
+def _program(settings: Settings, kind: formats.Format, fetched: fetch.Fetched, where: Location) -> Loaded:
+    return programs.load(
+        kind,
+        fetched,
+        location=where,
+        image_size=settings.image_size,
+        mean=settings.mean,
+        std=settings.std,
+    )
 
 
 def _of_registry(settings: Settings, weights: "StateDict") -> tuple[Loaded, tuple[str, ...]]:

@@ -1,0 +1,96 @@
+"""What a person and a program read of a verb."""
+
+import io
+import json
+
+import pytest
+
+from catfish_server.tools.report import Report, table
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def report(*, as_json=False, err=None):
+    out, err = io.StringIO(), err or io.StringIO()
+    return Report(as_json=as_json, out=out, err=err), out, err
+
+
+def test_progress_is_for_a_terminal_alone():
+    told, out, err = report()
+    told.progress("tracing the model", 1, 2)
+    assert (out.getvalue(), err.getvalue()) == ("", "")
+
+
+def test_progress_takes_the_place_of_what_was_said_and_leaves_before_the_result():
+    told, out, err = report(err=Terminal())
+    told.progress("comparing", 10, 20)
+    told.progress("done")
+    told.result({"n": 1})
+    assert err.getvalue() == "\rcomparing: 10/20\rdone            \r    \r"
+    assert out.getvalue() == "n  1\n"
+
+
+def test_a_note_goes_beside_the_table_and_into_the_json():
+    told, out, err = report()
+    told.note("few pictures")
+    told.result({"n": 1})
+    assert (out.getvalue(), err.getvalue()) == ("n  1\n", "note: few pictures\n")
+    told, out, err = report(as_json=True)
+    told.note("few pictures")
+    told.result({"n": 1, "name": "é"})
+    assert err.getvalue() == ""
+    assert json.loads(out.getvalue()) == {"n": 1, "name": "é", "notes": ["few pictures"]}
+    assert "é" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        (True, "yes"),
+        (False, "no"),
+        (0.123456, "0.1235"),
+        (9999, "9999"),
+        (-1234567, "-1,234,567"),
+        (["cat", "fish"], "cat, fish"),
+        ([], "-"),
+        (("n", 3, 224), "n, 3, 224"),
+        ("plain é", "plain é"),
+        ("\x1b[2J", "\\x1b[2J"),
+    ],
+    ids=repr,
+)
+def test_a_value_is_written_for_a_person(value, text):
+    assert table({"a_name": value}) == [f"a name  {text}"]
+
+
+def test_what_has_parts_is_written_below_its_name():
+    assert table(
+        {
+            "format": "onnx",
+            "preprocess": {"cut_to": 32},
+            "code": "first\nsecond",
+            "layers": [{"layer": "Conv", "parameters": 10}, {"layer": "Gemm", "parameters": 12345}],
+        }
+    ) == [
+        "format      onnx",
+        "",
+        "preprocess:",
+        "  cut to  32",
+        "",
+        "code:",
+        "  first",
+        "  second",
+        "",
+        "layers:",
+        "  LAYER   PARAMETERS",
+        "  Conv    10",
+        "  Gemm    12,345",
+    ]
+
+
+def test_nothing_is_no_line():
+    assert table({}) == []
