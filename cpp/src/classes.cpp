@@ -59,4 +59,17 @@ std::vector<std::string> parse_classes(const std::string& text) {
   return names;
 }
 
+int parse_preprocess(const std::string& text) {
+  int size = 0;
+  try {
+    size = nlohmann::json::parse(text).at("image_size").get<int>();
+  } catch (const nlohmann::json::exception&) {
+    // as any other size that is none
+  }
+  if (size < 1 || size > 4096) {
+    throw Failure("does not say in its metadata how it prepares its images");
+  }
+  return size;
+}
+
 }  // namespace catfish

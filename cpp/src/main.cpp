@@ -41,6 +41,7 @@ struct Options {
   std::string model;
   std::vector<std::string> images;
   bool help = false;
+  std::string preparing;  // an option that says how to prepare images, if one was given
 };
 
 template <typename Number>
@@ -66,6 +67,9 @@ std::array<float, 3> channels(const std::string& text, const std::string& option
 }
 
 void set(Options& options, char option, const std::string& value) {
+  if (option == 's' || option == 'm' || option == 'd') {
+    options.preparing = option == 's' ? "--image-size" : option == 'm' ? "--mean" : "--std";
+  }
   switch (option) {
     case 'c':
       options.classes = value;
@@ -145,19 +149,38 @@ std::pair<std::size_t, double> best(const std::vector<float>& logits, const std:
   return {std::size_t(largest - logits.begin()), 1 / sum};
 }
 
-std::vector<float> image(const std::string& path, const Options& options) {
+// Takes the size of images from a model that has its preprocessing inside.
+void settle(Options& options, const catfish::Model& model) {
+  const auto inside = model.preprocess();
+  if (!inside) {
+    return;
+  }
+  if (!options.preparing.empty()) {
+    throw Usage(options.preparing + ": " + options.model + " has its preprocessing inside; leave it out");
+  }
+  try {
+    options.image_size = catfish::parse_preprocess(*inside);
+  } catch (const Failure& error) {
+    throw Failure(options.model + " " + error.what());
+  }
+}
+
+catfish::Image image(const std::string& path, const Options& options) {
   const auto data = catfish::read(path);
   try {
-    const auto decoded = catfish::decode(data, catfish::resized_side(options.image_size));
-    return catfish::preprocess(decoded, options.image_size, options.normalisation);
+    return catfish::decode(data, catfish::resized_side(options.image_size));
   } catch (const Failure& error) {
     throw Failure(path + " " + error.what());
   }
 }
 
-std::vector<float> logits(catfish::Model& model, std::vector<float> input, const Options& options, std::size_t outputs) {
+std::vector<float> logits(catfish::Model& model, const catfish::Image& image, const Options& options,
+                          std::size_t outputs) {
   try {
-    const auto found = model(std::move(input), options.image_size);
+    const auto found =
+        model.preprocess()
+            ? model(image)
+            : model(catfish::preprocess(image, options.image_size, options.normalisation), options.image_size);
     if (found.size() != outputs) {
       throw Failure("has " + std::to_string(found.size()) + " outputs, and " + std::to_string(outputs) + " classes");
     }
@@ -168,12 +191,13 @@ std::vector<float> logits(catfish::Model& model, std::vector<float> input, const
 }
 
 int run(int argc, char** argv, const std::string& program) {
-  const Options options = parse(argc, argv);
+  Options options = parse(argc, argv);
   if (options.help) {
     std::cout << "usage: " << program << help;
     return 0;
   }
   const auto model = catfish::load(options.model);
+  settle(options, *model);
   const auto names = classes(options, *model);
   int status = 0;
   for (const auto& path : options.images) {

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "image.h"
+
 namespace catfish {
 
 class Model {
@@ -14,6 +16,12 @@ class Model {
 
   // The logits of one image, (3, size, size). Throws Failure, whose text completes "the model …".
   virtual std::vector<float> operator()(std::vector<float> image, int size) = 0;
+
+  // The same of an image as it was decoded, for a model with a preprocessing inside.
+  virtual std::vector<float> operator()(const Image& pixels) = 0;
+
+  // What the file says of a preprocessing inside, as text. Such a model takes nothing but pixels.
+  virtual std::optional<std::string> preprocess() const = 0;
 
   // What the file says of its classes, as text.
   virtual std::optional<std::string> classes() const = 0;

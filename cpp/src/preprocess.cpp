@@ -9,6 +9,17 @@ namespace catfish {
 // Python's round() takes a half to the even neighbour, and so does nearbyint().
 int resized_side(int image_size) { return int(std::nearbyint(image_size * 256 / 224.0)); }
 
+Bytes planes(const Image& image) {
+  const std::size_t size = std::size_t(image.width) * image.height;
+  Bytes made(3 * size);
+  for (std::size_t pixel = 0; pixel < size; ++pixel) {
+    for (std::size_t channel = 0; channel < 3; ++channel) {
+      made[channel * size + pixel] = image.pixels[3 * pixel + channel];
+    }
+  }
+  return made;
+}
+
 std::vector<float> preprocess(const Image& image, int image_size, const Normalisation& normalisation) {
   const int shorter = resized_side(image_size);
   const bool is_upright = image.width <= image.height;

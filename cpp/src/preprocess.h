@@ -17,6 +17,9 @@ struct Normalisation {
 // Pixels of the shorter side before the crop: 256 for 224, and in proportion for others.
 int resized_side(int image_size);
 
+// The image as it is: (3, height, width), row by row.
+Bytes planes(const Image& image);
+
 // The image resized, its centre cut out, scaled to 0..1 and normalised: (3, image_size, image_size), row by row.
 std::vector<float> preprocess(const Image& image, int image_size, const Normalisation& normalisation);
 

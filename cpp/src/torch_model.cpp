@@ -6,6 +6,7 @@
 #include "errors.h"
 #include "files.h"
 #include "model.h"
+#include "preprocess.h"
 
 namespace catfish {
 namespace {
@@ -28,29 +29,23 @@ class Silence : public c10::WarningHandler {
 
 class TorchModel : public Model {
  public:
-  TorchModel(torch::jit::Module module, std::string classes)
-      : module_(std::move(module)), classes_(std::move(classes)) {
+  TorchModel(torch::jit::Module module, std::string classes, std::string preprocess)
+      : module_(std::move(module)), classes_(std::move(classes)), preprocess_(std::move(preprocess)) {
     module_.eval();
   }
 
   std::vector<float> operator()(std::vector<float> image, int size) override {
-    const c10::InferenceMode guard;
-    at::Tensor logits;
-    try {
-      const auto output = module_.forward({torch::from_blob(image.data(), {1, 3, size, size})});
-      if (!output.isTensor()) {
-        throw Failure("answers with a " + output.tagKind() + ", not with one tensor");
-      }
-      logits = output.toTensor().to(torch::kFloat32).contiguous();
-    } catch (const Failure&) {
-      throw;
-    } catch (const std::exception& error) {
-      throw Failure("fails on an image of " + std::to_string(size) + " pixels: " + reason(error));
-    }
-    if (logits.dim() != 2 || logits.size(0) != 1) {
-      throw Failure("answers with " + std::to_string(logits.dim()) + " dimensions, not with one row of logits");
-    }
-    return {logits.data_ptr<float>(), logits.data_ptr<float>() + logits.numel()};
+    return run(torch::from_blob(image.data(), {1, 3, size, size}), std::to_string(size) + " pixels");
+  }
+
+  std::vector<float> operator()(const Image& image) override {
+    auto pixels = planes(image);
+    return run(torch::from_blob(pixels.data(), {1, 3, image.height, image.width}, torch::kUInt8),
+               std::to_string(image.width) + " x " + std::to_string(image.height) + " pixels");
+  }
+
+  std::optional<std::string> preprocess() const override {
+    return preprocess_.empty() ? std::nullopt : std::optional(preprocess_);
   }
 
   std::optional<std::string> classes() const override {
@@ -58,6 +53,26 @@ class TorchModel : public Model {
   }
 
  private:
+  std::vector<float> run(const at::Tensor& image, const std::string& size) {
+    const c10::InferenceMode guard;
+    at::Tensor logits;
+    try {
+      const auto output = module_.forward({image});
+      if (!output.isTensor()) {
+        throw Failure("answers with a " + output.tagKind() + ", not with one tensor");
+      }
+      logits = output.toTensor().to(torch::kFloat32).contiguous();
+    } catch (const Failure&) {
+      throw;
+    } catch (const std::exception& error) {
+      throw Failure("fails on an image of " + size + ": " + reason(error));
+    }
+    if (logits.dim() != 2 || logits.size(0) != 1) {
+      throw Failure("answers with " + std::to_string(logits.dim()) + " dimensions, not with one row of logits");
+    }
+    return {logits.data_ptr<float>(), logits.data_ptr<float>() + logits.numel()};
+  }
+
   // An error in the interpreter begins with where it was, and ends with what it was.
   static std::string reason(const std::exception& error) {
     const std::string text = error.what(), mark = "RuntimeError: ";
@@ -67,7 +82,7 @@ class TorchModel : public Model {
   }
 
   torch::jit::Module module_;
-  std::string classes_;
+  std::string classes_, preprocess_;
 };
 
 }  // namespace
@@ -76,10 +91,10 @@ std::unique_ptr<Model> load(const std::string& path) {
   static Silence silence;
   c10::WarningUtils::set_warning_handler(&silence);
   require(path);
-  torch::jit::ExtraFilesMap extra{{"classes", ""}};
+  torch::jit::ExtraFilesMap extra{{"classes", ""}, {"preprocess", ""}};
   try {
     auto module = torch::jit::load(path, torch::kCPU, extra);
-    return std::make_unique<TorchModel>(std::move(module), extra["classes"]);
+    return std::make_unique<TorchModel>(std::move(module), extra["classes"], extra["preprocess"]);
   } catch (const std::exception& error) {
     throw Failure(path + " is no TorchScript module, or a damaged one: " + first_sentence(error));
   }
