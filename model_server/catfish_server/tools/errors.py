@@ -66,3 +66,9 @@ def translated(failure: StartupFailure) -> ToolFailure:
     # A message's prefix is the field; in the middle of a sentence it is an advice to set it.
     names = "|".join(re.escape(field) for field in FLAGS)
     return ToolFailure(re.sub(names, lambda found: FLAGS[found[0]], text))
+
+
+def first_line(error: BaseException) -> str:
+    """What torch says first; the rest are excerpts of source."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next(filter(None, lines), type(error).__name__)[:200]
