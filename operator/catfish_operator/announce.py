@@ -7,13 +7,14 @@ predecessor wrote. An announcement's reason is a condition's reason, its message
 from dataclasses import dataclass
 from typing import Literal
 
-from catfish_operator import pods
+from catfish_operator import canary, pods
 from catfish_operator.actions import Action, Apply, Replace
 from catfish_operator.model import Json
 from catfish_operator.observed import Observed
-from catfish_operator.resources import drift
+from catfish_operator.resources import drift, record, revision
 
 DRIFT_REPAIRED = "DriftRepaired"
+CANARY_UNOBSERVED = "CanaryUnobserved"
 STARTED = "RolloutStarted"
 QUIET = frozenset({"Applying", "PodsStarting", "NotStalled", STARTED})
 """Reasons that say nothing to a person: every change passes through them. Some pass too quickly to be seen each time,
@@ -100,6 +101,28 @@ def repaired(observed: Observed, action: Action) -> tuple[Announcement, ...]:
         f"use `kubectl catfish restart {model}`; to change them, change the spec of the model."
     )
     return (_announcement(DRIFT_REPAIRED, text, bad=True),)
+
+
+def unobserved(observed: Observed, action: Action) -> tuple[Announcement, ...]:
+    """What an action tells: that a revision was released by time alone, its first pods compared with nothing.
+
+    Args:
+        observed: what was seen before the action.
+        action: what was done about it.
+    """
+    match action:
+        case Apply(manifest={"kind": revision.KIND} as written) if record.read(written).unobserved:
+            name = written["metadata"]["name"]
+        case _:
+            return ()
+    live = next((item for item in observed.revisions if item["metadata"]["name"] == name), None)
+    if live is not None and record.read(live).unobserved:
+        return ()
+    text = (
+        f"The first pods of {name} lasted, but fewer than {canary.ENOUGH} requests to them or to the old pods could "
+        "be counted: errors and latency were not compared, time alone decided."
+    )
+    return (_announcement(CANARY_UNOBSERVED, text, bad=False),)
 
 
 def _template(action: Action) -> Json | None:

@@ -119,6 +119,7 @@ def _judged(
         record = _moved_on(record, observed, found, model=model)
     return Course(
         verdict=_verdict(
+            observed,
             found,
             fault,
             failed,
@@ -173,9 +174,15 @@ def _watched_enough(observed: Observed, found: Progress, model: CatfishModel) ->
     are then counted from the first request: until it comes nothing is known of how they answer.
     """
     watched, seconds = observed.watch, _watched_seconds(found, model)
-    if canary.busy(observed, found) and watched.lasted(watch.FIRST_ASKED) < model.rollout.canary.seconds:
+    if _asked_too_little(observed, found, model):
         seconds += canary.UNASKED_SECONDS
     return watch.FIRST_READY in watched.since and watched.lasted(watch.FIRST_READY) >= seconds
+
+
+def _asked_too_little(observed: Observed, found: Progress, model: CatfishModel) -> bool:
+    """Says whether the old pods are asked while the first request to a new one is still to come, or is young."""
+    asked_for = observed.watch.lasted(watch.FIRST_ASKED)
+    return canary.busy(observed, found) and asked_for < model.rollout.canary.seconds
 
 
 def _all_first(found: Progress, model: CatfishModel) -> bool:
@@ -194,6 +201,7 @@ def _watched_seconds(found: Progress, model: CatfishModel) -> int:
 
 
 def _verdict(
+    observed: Observed,
     found: Progress,
     fault: Fault | None,
     failed: Fault | None,
@@ -218,8 +226,13 @@ def _verdict(
         first = max(1, min(model.rollout.max_surge, found.wanted))
         stand = f"{found.ready} of the {first} first pods of {target} are ready"
         seconds = _watched_seconds(found, model)
+        late = observed.watch.lasted(watch.FIRST_READY) >= seconds
+        counted = (
+            f", counted from the first request to them, for which it is waited {canary.UNASKED_SECONDS} s"
+        )
+        more = counted if late and _asked_too_little(observed, found, model) else ""
         return progressing(
-            "Canary", f"{stand}; no old pod goes before they were watched for {seconds} s{note}"
+            "Canary", f"{stand}; no old pod goes before they were watched for {seconds} s{more}{note}"
         )
     return progressing(verdict.reason, verdict.message.rstrip(".") + note) if note else verdict
 

@@ -3,6 +3,7 @@
 import pytest
 
 from catfish_operator import announce, reasons
+from tests.operator.rollouts.scenes import CANARY, asked, first, held, updated
 from tests.operator.world import World, body, foreign
 
 
@@ -172,6 +173,24 @@ def test_what_a_new_spec_changes_is_no_drift(world, change):
 
 def test_what_is_made_for_the_first_time_is_no_drift():
     assert told(World(body())) == []
+
+
+@pytest.mark.parametrize(("requests", "reasons"), [(99, ["CanaryUnobserved"]), (100, [])])
+def test_a_release_that_nothing_was_compared_for_is_told_once(requests, reasons):
+    world = updated()
+    first(world, ready=True)
+    world.plan()
+    asked(world, new=(requests, 0), old=(100, 0))
+    world.plan()
+    world.wait(CANARY)
+    found = []
+    while (plan := world.plan()).actions:
+        observed, action = world.observed(), plan.actions[0]
+        found += announce.unobserved(observed, action)
+        world.do(action)
+    assert not held(world)
+    assert [(one.type, one.reason) for one in found] == [("Normal", reason) for reason in reasons]
+    assert all(world.target in one.message for one in found)
 
 
 def test_a_note_is_cut_by_bytes():

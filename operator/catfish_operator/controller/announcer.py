@@ -33,5 +33,5 @@ class Announcer:
 
     def done(self, observed: Observed, action: Action) -> None:
         """An action was done."""
-        for announcement in announce.repaired(observed, action):
+        for announcement in (*announce.repaired(observed, action), *announce.unobserved(observed, action)):
             self._put(observed.body, announcement)

@@ -2,6 +2,7 @@
 
 import copy
 
+from catfish_operator.observed import Reading
 from catfish_operator.resources import deployment
 from tests.operator.test_rollout import container, ended, report
 from tests.operator.world import World, body, pod
@@ -58,6 +59,26 @@ def count(world):
         ),
         "readyReplicas": len(ready),
         "availableReplicas": len(ready) if not held(world) else 0,
+    }
+
+
+def asked(world, *, new, old, seconds=(1.0, 1.0)):
+    """Lets the first pod and each old one answer (requests, errors)."""
+    world.readings = {
+        item["metadata"]["name"]: Reading(
+            counted=True, requests=1000, errors=500, predictions=500, seconds=9.0
+        )
+        for item in world.pods[:3]
+    }
+    world.plan()
+    number = {"cat-new": (*new, seconds[0])}
+    for item in world.pods[:3]:
+        number[item["metadata"]["name"]] = (1000 + old[0], 500 + old[1], 9.0 + seconds[1])
+    world.readings = {
+        name: Reading(
+            counted=True, requests=requests, errors=errors, predictions=requests - errors, seconds=took
+        )
+        for name, (requests, errors, took) in number.items()
     }
 
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from catfish_operator.canary import UNASKED_SECONDS
-from catfish_operator.observed import Reading
 from tests.operator.rollouts.scenes import (
     CANARY,
+    asked,
     assert_goes_on,
     assert_rolled_back,
     count,
@@ -15,26 +15,6 @@ from tests.operator.rollouts.scenes import (
     held,
     updated,
 )
-
-
-def asked(world, *, new, old, seconds=(1.0, 1.0)):
-    """Lets the first pod and each old one answer (requests, errors)."""
-    world.readings = {
-        item["metadata"]["name"]: Reading(
-            counted=True, requests=1000, errors=500, predictions=500, seconds=9.0
-        )
-        for item in world.pods[:3]
-    }
-    world.plan()
-    number = {"cat-new": (*new, seconds[0])}
-    for item in world.pods[:3]:
-        number[item["metadata"]["name"]] = (1000 + old[0], 500 + old[1], 9.0 + seconds[1])
-    world.readings = {
-        name: Reading(
-            counted=True, requests=requests, errors=errors, predictions=requests - errors, seconds=took
-        )
-        for name, (requests, errors, took) in number.items()
-    }
 
 
 @pytest.mark.parametrize(
@@ -114,6 +94,7 @@ def test_new_pods_that_nobody_asks_while_the_old_ones_are_asked_are_waited_for_a
         del world.readings["cat-new"]
     world.wait(CANARY + UNASKED_SECONDS - 1).settle()
     assert held(world), "nothing is known of how they would answer"
+    assert "counted from the first request" in world.status()["message"]
     world.wait(1).settle()
     assert not held(world)
 
