@@ -93,11 +93,27 @@ def a_namespace(kube: Kube, installation: cluster.Installation, name: str) -> It
         finally:
             namespaced.empty(kube)
         return
-    kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}})
+    with one_of_many(kube, installation, name):
+        yield name
+
+
+@contextmanager
+def one_of_many(kube: Kube, installation: cluster.Installation, name: str) -> Iterator[str]:
+    """The same beside others: an operator that has rights in one namespace only is installed once more in this one."""
+    looked_after(kube, installation, name)
     try:
         yield name
     finally:
         kube.run("delete", "namespace", name, "--wait=false")
+
+
+def looked_after(kube: Kube, installation: cluster.Installation, name: str) -> str:
+    """Makes a namespace that accepts restricted pods alone; returns the one of the operator that looks after it."""
+    if installation == cluster.NAMESPACED:
+        namespaced.another(kube, name, RESTRICTED)
+        return name
+    kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}})
+    return installation.namespace
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ class AuditOfRun(Audit):
             return _moment(oldest.readline()) <= self._since
 
     def _lines(self):
-        user = f'"{self._user}"'.encode()
+        user = f'{self._user.rpartition("*")[2]}"'.encode()
         for path in (*self._rotated(), self._path):
             with path.open("rb") as log:
                 yield from (line for line in log if user in line and self._is_of_the_run(line))

@@ -1,11 +1,15 @@
 """The operator of manifests/overlays/namespaced in the place of the cluster-wide one: pytest's `--namespaced`."""
 
+import io
+import os
+
 from demo import cluster
-from demo.kube import Kube, wait_for
+from demo.kube import ROOT, Kube, wait_for
 from demo.report import Report
 
 NAMESPACE = cluster.NAMESPACED.namespace
 NOT_THE_OPERATOR = "app.kubernetes.io/name!=catfish-operator"
+OVERLAYS = ROOT / "build" / "e2e" / "namespaced"
 MADE_BY_TESTS = "cfm,secrets"
 MADE_OF_MODELS = (
     "deployments,replicasets,pods,services,endpointslices,poddisruptionbudgets,controllerrevisions,"
@@ -26,6 +30,17 @@ def install(report: Report, kube: Kube, labels: dict[str, str]) -> None:
         )
     kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}})
     cluster.install_operator(report, kube, cluster.NAMESPACED)
+
+
+def another(kube: Kube, namespace: str, labels: dict[str, str]) -> None:
+    """One more namespace with an operator of its own: the overlay, put into it by an overlay of the user's."""
+    folder = OVERLAYS / namespace
+    folder.mkdir(parents=True, exist_ok=True)
+    base = os.path.relpath(ROOT / cluster.NAMESPACED.kustomization, folder)
+    (folder / "kustomization.yaml").write_text(f"namespace: {namespace}\nresources: [{base}]\n")
+    kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
+    chosen = cluster.Installation(kustomization=str(folder), namespace=namespace)
+    cluster.install_operator(Report(stream=io.StringIO()), kube, chosen)
 
 
 def empty(kube: Kube) -> None:

@@ -30,15 +30,23 @@ def audit(tmp_path):
         entries = [line(minute, user) for minute in minutes for user in (OPERATOR, "somebody")]
         (tmp_path / name).write_text("".join(json.dumps(entry) + "\n" for entry in entries))
 
-    def since(minute):
+    def since(minute, user=OPERATOR):
         moment = datetime(2030, 1, 1, 0, minute, tzinfo=UTC)
-        return AuditOfRun(tmp_path / "audit.log", user=OPERATOR, since=moment)
+        return AuditOfRun(tmp_path / "audit.log", user=user, since=moment)
 
     return since
 
 
 def test_all_files_are_read_in_order_and_nothing_of_before_the_run(audit):
     assert [entry["verb"] for entry in audit(4).entries()] == ["at 4", "at 5", "at 8", "at 9"]
+
+
+def test_operators_of_several_namespaces_are_one_user_by_a_pattern(audit, tmp_path):
+    users = ("system:serviceaccount:a:catfish-operator", "system:serviceaccount:b:catfish-operator")
+    with (tmp_path / "audit.log").open("a") as log:
+        log.writelines(json.dumps(line(10, user)) + "\n" for user in (*users, f"{users[0]}-not", "a"))
+    found = audit(10, "system:serviceaccount:*:catfish-operator").entries()
+    assert [entry["user"]["username"] for entry in found] == list(users)
 
 
 def test_a_run_that_began_before_the_oldest_line_is_not_covered_once_files_may_be_gone(audit, tmp_path):

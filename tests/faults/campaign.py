@@ -42,14 +42,26 @@ class Lane:
         """Of the lane's own."""
         return f"bad-{self.system}-{self.replicas}-{self.number}"
 
+    @property
+    def alone(self) -> bool:
+        """Whether it counts how soon v1's pods start again, for which they need the machine to themselves."""
+        return self.replicas > 1 and any(kind.released for kind in self.kinds)
+
 
 def lanes(kinds: Sequence[Kind], *, system: str, replicas: int, least: int = 1) -> list[Lane]:
-    """Lanes for all kinds: at least so many, none with too many kinds, the slow ones spread over them."""
-    count = min(len(kinds), max(least, -(-len(kinds) // KINDS_A_LANE)))
-    slow_first = sorted(kinds, key=lambda kind: -BACK_SECONDS[kind.patience])
+    """Lanes for all kinds: at least so many, none with too many kinds, the slow ones spread over them.
+
+    A kind that shows when v1's pods are being replaced has a lane to itself, where there are more pods than one.
+    """
+    single = [kind for kind in kinds if kind.released and replicas > 1]
+    slow_first = sorted(
+        (kind for kind in kinds if kind not in single), key=lambda kind: -BACK_SECONDS[kind.patience]
+    )
+    count = min(len(slow_first), max(least - len(single), -(-len(slow_first) // KINDS_A_LANE)))
+    chosen = [slow_first[number::count] for number in range(count)] + [[kind] for kind in single]
     return [
-        Lane(system=system, replicas=replicas, kinds=tuple(slow_first[number::count]), number=number)
-        for number in range(count)
+        Lane(system=system, replicas=replicas, kinds=tuple(some), number=number)
+        for number, some in enumerate(chosen)
     ]
 
 
@@ -67,11 +79,12 @@ class Campaign:
     Attributes:
         kube: the cluster.
         rate: requests per second to each model.
-        parallel: lanes at the same time.
+        parallel: lanes at the same time; those that are to be `alone` come after them, one by one.
         told: gets each outcome as soon as it is there.
         disturb: called once for each attempt, gives what is called at each of its looks.
         together: all lanes wait for each other before their first change.
         grace: see `Outcome.complaints`.
+        closing: called with the namespace of each lane before it goes.
         suspicious: called with the namespace of a lane that failed or has something to complain of, before it goes.
         ready: the lanes that somebody is opening already, by their namespaces.
     """
@@ -83,6 +96,7 @@ class Campaign:
     disturb: Callable[[], Disturb] = lambda: lambda _: None
     together: bool = False
     grace: float = 0.0
+    closing: Callable[[str], None] = lambda _: None
     suspicious: Callable[[str], None] = lambda _: None
     ready: Mapping[str, Future[Opened]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -90,10 +104,13 @@ class Campaign:
     def run(self, wanted: Iterable[Lane]) -> list[tuple[Lane, Outcome]]:
         """All outcomes. What makes a lane fail, a kind that could not be tried, is raised at the end."""
         chosen = list(wanted)
-        gate = threading.Barrier(len(chosen)) if self.together else None
-        with ThreadPoolExecutor(len(chosen) if self.together else self.parallel) as pool:
-            running = [pool.submit(self._lane, lane, gate) for lane in chosen]
-        return [found for future in running for found in future.result()]
+        alone = [lane for lane in chosen if lane.alone and not self.together]
+        beside = [lane for lane in chosen if lane not in alone]
+        gate = threading.Barrier(len(beside)) if self.together else None
+        with ThreadPoolExecutor(len(beside) if self.together else self.parallel) as pool:
+            running = [pool.submit(self._lane, lane, gate) for lane in beside]
+        found = [outcome for future in running for outcome in future.result()]
+        return found + [outcome for lane in alone for outcome in self._lane(lane, None)]
 
     def _lane(self, lane: Lane, gate: threading.Barrier | None) -> list[tuple[Lane, Outcome]]:
         api = Api(self.kube.kubeconfig)
@@ -115,6 +132,7 @@ class Campaign:
                     self.suspicious(lane.namespace)
                 with self._lock:
                     self.told(lane, outcome, time.monotonic() - began)
+            self.closing(lane.namespace)
         except BaseException:
             if gate is not None:
                 gate.abort()

@@ -12,24 +12,30 @@ from localcluster import cluster
 from localcluster.errors import LocalClusterError
 from tests.faults.attempt import Disturb, Moment
 
+THE_OPERATOR = "app.kubernetes.io/name=catfish-operator"
 
-def kill_operator(kube: Kube) -> frozenset[str]:
+
+def kill_operator(kube: Kube, namespace: str = OPERATOR_NAMESPACE) -> frozenset[str]:
     """SIGKILL; its pod is removed too, for a kubelet would wait longer before each further start.
 
     Returns:
         The UIDs of the pods that are gone by it.
     """
-    pods = kube.list("pods", OPERATOR_NAMESPACE)
+    pods = kube.list("pods", namespace, THE_OPERATOR)
     _signal(pods, "SIGKILL")
     names = [pod["metadata"]["name"] for pod in pods]
     if names:
-        inside = ("--namespace", OPERATOR_NAMESPACE)
+        inside = ("--namespace", namespace)
         kube.run("delete", "pod", *names, *inside, "--grace-period=0", "--force", "--wait=false")
-    return operators(pods)
+    return _uids(pods)
 
 
-def operators(pods: Sequence[Json]) -> frozenset[str]:
-    """The UIDs of these pods."""
+def operators(kube: Kube, namespace: str) -> frozenset[str]:
+    """The UIDs of the operator's pods that are there now."""
+    return _uids(kube.list("pods", namespace, THE_OPERATOR))
+
+
+def _uids(pods: Sequence[Json]) -> frozenset[str]:
     return frozenset(pod["metadata"]["uid"] for pod in pods)
 
 
@@ -61,8 +67,9 @@ class OperatorKilledWhileItDecides:
         noticed: whether a failure was in the status when they were killed.
     """
 
-    def __init__(self, kube: Kube) -> None:
-        self._kube = kube
+    def __init__(self, kube: Kube, namespace: str = OPERATOR_NAMESPACE) -> None:
+        """Takes the namespace in which the operator lives."""
+        self._kube, self._namespace = kube, namespace
         self.stopped = 0
         self.killed: frozenset[str] = frozenset()
         self.noticed = False
@@ -71,15 +78,16 @@ class OperatorKilledWhileItDecides:
         """Called at each look."""
         seen = moment.sight
         if seen.begun is not None and not self.stopped:
-            self.stopped = _signal(self._kube.list("pods", OPERATOR_NAMESPACE), "SIGSTOP")
+            pods = self._kube.list("pods", self._namespace, THE_OPERATOR)
+            self.stopped = _signal(pods, "SIGSTOP")
         elif seen.reported is not None and not self.killed:
             self.noticed = seen.noticed is not None
-            self.killed = kill_operator(self._kube)
+            self.killed = kill_operator(self._kube, self._namespace)
 
     def close(self) -> None:
         """Leaves no operator stopped, whatever came between."""
         if self.stopped and not self.killed:
-            kill_operator(self._kube)
+            kill_operator(self._kube, self._namespace)
 
 
 def when_reported(act: Callable[[], None]) -> Disturb:

@@ -7,6 +7,7 @@ from catfish_operator.model import CatfishModel, Rollout
 from catfish_operator.resources import deployment
 from demo import model
 from demo.kube import Json, Kube, wait_for
+from tests.e2e.namespaced import NOT_THE_OPERATOR
 from tests.faults import kinds, sight, world
 from tests.integration.operator_process import DEPLOYMENTS, MODELS, PODS, Api
 
@@ -238,17 +239,18 @@ class Plain:
 
 
 def pods(api: Api, namespace: str) -> list[Json]:
-    """All pods of the namespace."""
-    return list(api.items(PODS.format(namespace)))
+    """All pods of the namespace; an operator that lives there too is none of them."""
+    return list(api.items(PODS.format(namespace), NOT_THE_OPERATOR))
 
 
 def fill(kube: Kube, api: Api, namespace: str, replicas: int) -> None:
     """Leaves no room in the namespace for one more pod; returns when that is enforced as what it is."""
-    kube.apply(world.quota(namespace, replicas))
+    others = len(api.items(PODS.format(namespace))) - len(pods(api, namespace))
+    kube.apply(world.quota(namespace, replicas + others))
 
     def counted() -> bool:
         used = (api.ok("GET", QUOTA.format(namespace)).get("status") or {}).get("used") or {}
-        return used.get("pods") == str(replicas)
+        return used.get("pods") == str(replicas + others)
 
     wait_for("the quota to be counted", counted, seconds=30)
 

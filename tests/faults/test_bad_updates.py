@@ -9,17 +9,13 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import pytest
 
 from demo import model
-from demo.cluster import OPERATOR_NAMESPACE
 from tests.bystander import REPLICAS, Bystander
-from tests.cluster_fixtures import QUICK, a_namespace
+from tests.cluster_fixtures import QUICK, looked_after, one_of_many
 from tests.faults import disruptions, slow, world
 from tests.faults.campaign import Campaign, Lane, opened
 from tests.faults.kinds import BY_NAME
 
 pytestmark = pytest.mark.e2e
-SIDE_BY_SIDE = pytest.mark.cluster_wide(
-    reason="bad updates are tried side by side, each in a namespace of its own"
-)
 RATE = 5.0
 SLOWEST_SECONDS = 10.0
 """Of any request, on a machine where other models start."""
@@ -59,48 +55,77 @@ AWAY = lane(1, ["crash at start"], number=11)
 
 
 @pytest.fixture(scope="module")
-def ready(broken_world):
+def operators(broken_world, installation):
+    """The namespace of the operator that looks after each lane's namespace."""
+    names = [each.namespace for each in (*SAMPLE, KILLED, AWAY)]
+    try:
+        yield {name: looked_after(broken_world, installation, name) for name in names}
+    finally:
+        broken_world.run("delete", "namespace", *names, "--wait=false", "--ignore-not-found")
+
+
+@pytest.fixture(scope="module")
+def ready(broken_world, operators):  # noqa: ARG001 - somebody must be there to make the models
     """The models of all lanes, each of them on its way to be proven."""
     lanes = (*SAMPLE, KILLED, AWAY)
-    try:
-        with ThreadPoolExecutor(len(lanes)) as pool:
-            yield {each.namespace: pool.submit(opened, broken_world, each) for each in lanes}
-    finally:
-        names = [each.namespace for each in lanes]
-        broken_world.run("delete", "namespace", *names, "--wait=false", "--ignore-not-found")
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        yield {each.namespace: pool.submit(opened, broken_world, each) for each in lanes}
 
 
 @pytest.fixture(scope="module")
 def slow_download(broken_world, installation, bundle):
     """A good update whose download takes longer than the deadline, made beside the bad ones."""
     with (
-        a_namespace(broken_world, installation, "faults-slow") as namespace,
+        one_of_many(broken_world, installation, "faults-slow") as namespace,
         ThreadPoolExecutor(1) as pool,
     ):
         yield pool.submit(slow.update, broken_world, namespace, bundle)
 
 
 @pytest.fixture(scope="module")
-def outcomes(ready, slow_download, broken_world, bundle):  # noqa: ARG001 - the download goes on meanwhile
+def logs():
+    """What the operator had said when a lane's namespace went, by namespace."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def keep_log(broken_world, operators, logs):
+    """Keeps what the operator of a namespace has said, which may go with the namespace."""
+
+    def keep(namespace):
+        inside = ("--namespace", operators[namespace])
+        logs[namespace] = broken_world.run("logs", "deployment/catfish-operator", *inside)
+
+    return keep
+
+
+@pytest.fixture(scope="module")
+def outcomes(ready, slow_download, broken_world, bundle, keep_log):  # noqa: ARG001 - the download goes on meanwhile
     """All of the sample at once, for most of it is waiting."""
     wait(ready.values())  # a pod's start takes a processor, which a model that is tried would miss
-    campaign = Campaign(kube=broken_world, rate=RATE, parallel=len(SAMPLE), suspicious=bundle, ready=ready)
+    campaign = Campaign(
+        kube=broken_world,
+        rate=RATE,
+        parallel=len(SAMPLE),
+        closing=keep_log,
+        suspicious=bundle,
+        ready=ready,
+    )
     return {outcome.kind.name: outcome for _, outcome in campaign.run(SAMPLE)}
 
 
-@SIDE_BY_SIDE
 @pytest.mark.parametrize("name", [kind.name for each in SAMPLE for kind in each.kinds])
 def test_a_bad_update_is_noticed_explained_and_undone_and_harms_nobody(outcomes, name):
     assert_harmless(outcomes[name])
 
 
-@SIDE_BY_SIDE
 @pytest.mark.usefixtures("outcomes")
-def test_the_operator_writes_no_secret_of_a_bad_update_into_its_log(broken_world):
-    log = broken_world.run("logs", "deployment/catfish-operator", "--namespace", OPERATOR_NAMESPACE)
-    assert [each.namespace for each in SAMPLE if each.namespace not in log] == []
-    assert world.SECRET not in log
-    assert base64.b64encode(world.SECRET.encode()).decode() not in log
+def test_the_operator_writes_no_secret_of_a_bad_update_into_its_log(logs):
+    assert logs.keys() == {each.namespace for each in SAMPLE}
+    for namespace, log in logs.items():
+        assert namespace in log
+        assert world.SECRET not in log
+        assert base64.b64encode(world.SECRET.encode()).decode() not in log
 
 
 def test_a_download_that_takes_longer_than_the_deadline_is_waited_for(slow_download):
@@ -108,15 +133,17 @@ def test_a_download_that_takes_longer_than_the_deadline_is_waited_for(slow_downl
     assert after != before
 
 
-@SIDE_BY_SIDE
-def test_an_operator_killed_while_it_decides_ends_the_same_way(ready, broken_world, bundle):
-    kill = disruptions.OperatorKilledWhileItDecides(broken_world)
+def test_an_operator_killed_while_it_decides_ends_the_same_way(ready, broken_world, bundle, operators):
+    home = operators[KILLED.namespace]
+    kill = disruptions.OperatorKilledWhileItDecides(broken_world, home)
+    there = []
     campaign = Campaign(
         kube=broken_world,
         rate=RATE,
         parallel=1,
         disturb=lambda: kill,
         grace=OPERATOR_START_SECONDS,
+        closing=lambda _: there.append(disruptions.operators(broken_world, home)),
         suspicious=bundle,
         ready=ready,
     )
@@ -125,7 +152,7 @@ def test_an_operator_killed_while_it_decides_ends_the_same_way(ready, broken_wor
     finally:
         kill.close()
     assert (bool(kill.stopped), bool(kill.killed), kill.noticed) == (True, True, False), outcome.sight
-    now = disruptions.operators(broken_world.list("pods", OPERATOR_NAMESPACE))
+    (now,) = there
     assert now
     assert not now & kill.killed
     assert_harmless(outcome, grace=OPERATOR_START_SECONDS)
@@ -134,14 +161,13 @@ def test_an_operator_killed_while_it_decides_ends_the_same_way(ready, broken_wor
 @pytest.fixture
 def bystander(ready, broken_world, installation):  # noqa: ARG001 - after the models that were begun before
     """A model that is asked all the time and has nothing to do with the others."""
-    with a_namespace(broken_world, installation, "faults-bystander") as namespace:
+    with one_of_many(broken_world, installation, "faults-bystander") as namespace:
         broken_world.apply(model.manifest("catfish", namespace, replicas=REPLICAS, rollout=QUICK))
         model.proven(broken_world, "catfish", namespace)
         with Bystander(broken_world, namespace) as beside:
             yield beside
 
 
-@SIDE_BY_SIDE
 def test_an_api_server_that_is_away_leaves_all_serving_and_the_update_is_undone_when_it_is_back(
     ready, broken_world, bundle, bystander
 ):

@@ -94,8 +94,21 @@ def test_what_the_world_is_to_blame_for_may_be_tried_again():
 
 def test_lanes_hold_every_kind_once_and_spread_the_slow_ones():
     made = campaign.lanes(KINDS, system="catfish", replicas=3, least=3)
-    assert len(made) == 3
+    assert len(made) == 4
     assert sorted(kind.name for lane in made for kind in lane.kinds) == sorted(BY_NAME)
-    slow = [sum(BACK_SECONDS[kind.patience] > 60 for kind in lane.kinds) for lane in made]
+    beside = [lane for lane in made if not lane.alone]
+    slow = [sum(BACK_SECONDS[kind.patience] > 60 for kind in lane.kinds) for lane in beside]
     assert max(slow) - min(slow) <= 1
-    assert len({lane.namespace for lane in made}) == 3
+    assert len({lane.namespace for lane in made}) == 4
+
+
+def test_what_needs_the_machine_to_itself_has_it_and_only_where_pods_were_replaced():
+    crash = BY_NAME["crash after 30 s"]
+    one, three = ([lane for lane in made(replicas) if crash in lane.kinds] for replicas in (1, 3))
+    assert [(lane.kinds, lane.alone) for lane in three] == [((crash,), True)]
+    assert [lane.alone for lane in one] == [False]
+    assert sum(lane.alone for lane in made(3)) == 1
+
+
+def made(replicas):
+    return campaign.lanes(KINDS, system="catfish", replicas=replicas)

@@ -3,7 +3,7 @@
 import pytest
 
 from catfish_operator import announce, reasons
-from tests.operator.rollouts.scenes import CANARY, asked, first, held, updated
+from tests.operator.rollouts.scenes import BAKE, CANARY, asked, first, held, updated
 from tests.operator.world import World, body, foreign
 
 
@@ -182,15 +182,23 @@ def test_a_release_that_nothing_was_compared_for_is_told_once(requests, reasons)
     world.plan()
     asked(world, new=(requests, 0), old=(100, 0))
     world.plan()
-    world.wait(CANARY)
-    found = []
-    while (plan := world.plan()).actions:
-        observed, action = world.observed(), plan.actions[0]
-        found += announce.unobserved(observed, action)
-        world.do(action)
+    found = unobserved(world.wait(CANARY))
     assert not held(world)
     assert [(one.type, one.reason) for one in found] == [("Normal", reason) for reason in reasons]
     assert all(world.target in one.message for one in found)
+    world.roll_out()
+    world.plan()
+    assert unobserved(world.wait(BAKE)) == []
+    assert world.record(world.target).verdict == "proven"
+
+
+def unobserved(world):
+    """What is told while the world settles."""
+    found = []
+    while actions := world.plan().actions:
+        found += announce.unobserved(world.observed(), actions[0])
+        world.do(actions[0])
+    return found
 
 
 def test_a_note_is_cut_by_bytes():
