@@ -143,11 +143,24 @@ def test_it_is_inspected_and_verified(made, kit, catfish):
     assert found["takes"].startswith("RGB pixels of 0..255, uint8"), complaint
     assert found["preprocess"] == {"resized_to": 37, "cut_to": 32, "mean": list(MEAN), "std": list(STD)}
     assert found["to_serve"]["spec.model.imageSize"] == 32
+    assert "spec.model.mean" not in found["to_serve"]
     code, told, complaint = catfish(
         "verify", path, "--against", kit.weights, "--samples", kit.pictures, *HOW[2:], "--trust", "--json",
         "--against-architecture", "resnet18",
     )  # fmt: skip
     assert (code, json.loads(told)["agreement"]) == (0, 1), complaint
+
+
+@pytest.mark.parametrize(
+    ("told", "needed"),
+    [(HOW, {"spec.model.mean": list(MEAN), "spec.model.std": list(STD)}), (HOW[:4], {})],
+    ids=["its own", "ImageNet's"],
+)
+def test_what_normalises_otherwise_says_so_to_be_served(kit, catfish, told, needed):
+    code, out, complaint = catfish("inspect", kit.weights, *told, "--json")
+    assert code == 0, complaint
+    found = json.loads(out)["to_serve"]
+    assert {name: found[name] for name in found if name.endswith(("mean", "std"))} == needed
 
 
 def test_the_server_answers_with_it_as_with_the_weights(made, kit, tmp_path):

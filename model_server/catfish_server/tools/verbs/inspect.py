@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from catfish_server.settings import IMAGENET_MEAN, IMAGENET_STD
 from catfish_server.tools import arguments as shared
 from catfish_server.tools.errors import DONE
 from catfish_server.tools.opened import Opened
@@ -70,13 +71,15 @@ def _input(found: Opened) -> dict[str, Value | Sequence[Value] | Mapping[str, Va
     }
 
 
-def _needed(found: Opened) -> dict[str, Value]:
+def _needed(found: Opened) -> dict[str, Value | Sequence[Value]]:
     """The fields of a `CatfishModel` that this file asks for."""
-    needed: dict[str, Value] = {"spec.model.architecture": found.architecture}
+    needed: dict[str, Value | Sequence[Value]] = {"spec.model.architecture": found.architecture}
     if found.format in formats.CODE:
         needed["spec.weights.sha256"] = found.sha256
     if found.about.image_size is not None or found.image_size != 224:
         needed["spec.model.imageSize"] = found.image_size
+    if found.preprocess is None and (found.mean, found.std) != (IMAGENET_MEAN, IMAGENET_STD):
+        needed |= {"spec.model.mean": list(found.mean), "spec.model.std": list(found.std)}
     if found.classes is None:
         needed["spec.model.classes"] = f"{found.outputs} names"
     return needed
