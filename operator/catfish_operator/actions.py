@@ -67,7 +67,7 @@ class Plan:
 
     Attributes:
         actions: the writes, in their order.
-        confirm: what the actions undo rests on objects that must be read live before them.
+        confirm: the actions rest on objects that must be read live before them.
         verdict: how far the model is from what its spec asks for.
         history: the revisions, with the records that the actions write.
         model: None if the spec cannot be understood.

@@ -15,6 +15,7 @@ from catfish_operator.resources import drift, record, revision
 
 DRIFT_REPAIRED = "DriftRepaired"
 CANARY_UNOBSERVED = "CanaryUnobserved"
+SUPERSEDED = "Superseded"
 STARTED = "RolloutStarted"
 QUIET = frozenset({"Applying", "PodsStarting", "NotStalled", STARTED})
 """Reasons that say nothing to a person: every change passes through them. Some pass too quickly to be seen each time,
@@ -63,7 +64,7 @@ def changes(before: Json | None, after: Json) -> tuple[Announcement, ...]:
             continue
         bad = kind == "Stalled" or reason in BAD
         found.setdefault(reason, _announcement(reason, str(new.get("message")), bad=bad))
-    found = _started(before, after) | found
+    found = _superseded(before, after) | _started(before, after) | found
     known = {str(_condition(before, kind).get("reason")) for kind in ("Stalled", "UpToDate", "Reconciling")}
     return tuple(one for reason, one in found.items() if reason == STARTED or reason not in known)
 
@@ -75,6 +76,15 @@ def _started(before: Json | None, after: Json) -> dict[str, Announcement]:
         return {}
     text = f"Revision {after.get('targetRevision')} is being rolled out."
     return {STARTED: _announcement(STARTED, text, bad=False)}
+
+
+def _superseded(before: Json | None, after: Json) -> dict[str, Announcement]:
+    """That a rollout was overtaken, if one was."""
+    if not _overtaken(before, after):
+        return {}
+    old, new = ((status or {}).get("targetRevision") for status in (before, after))
+    text = f"Revision {old} was neither proven nor had it failed when {new} was asked for."
+    return {SUPERSEDED: _announcement(SUPERSEDED, text, bad=False)}
 
 
 def repaired(observed: Observed, action: Action) -> tuple[Announcement, ...]:
@@ -136,15 +146,24 @@ def _template(action: Action) -> Json | None:
     return None
 
 
-def finished_rollout(before: Json | None, after: Json) -> tuple[str, str] | None:
-    """How a rollout ended with this change of the status, and the reason for it; None if none did."""
+def finished_rollouts(before: Json | None, after: Json) -> tuple[tuple[str, str], ...]:
+    """The rollouts that ended with this change of the status: how, and the reason for it."""
+    overtaken = ((SUPERSEDED, SUPERSEDED),) if _overtaken(before, after) else ()
     new = after.get("rollout") or {}
     result = new.get("result")
     if not result or result == "Paused" or new == ((before or {}).get("rollout") or {}):
-        return None
+        return overtaken
     stalled = _condition(after, "Stalled")
     reason = stalled.get("reason") if stalled.get("status") == "True" else None
-    return str(result), str(reason or _condition(after, "UpToDate").get("reason") or result)
+    ended = str(result), str(reason or _condition(after, "UpToDate").get("reason") or result)
+    return (*overtaken, ended)
+
+
+def _overtaken(before: Json | None, after: Json) -> bool:
+    """Says whether a rollout was under way, or paused, when that of another revision took its place."""
+    old, revision_before = ((before or {}).get(name) for name in ("rollout", "targetRevision"))
+    under_way = old and old.get("startedAt") and old.get("result") in (None, "Paused")
+    return bool(under_way and revision_before and revision_before != after.get("targetRevision"))
 
 
 def _announcement(reason: str, message: str, *, bad: bool) -> Announcement:

@@ -1,6 +1,6 @@
 """Compares the first new pods with the old ones by the requests that both have answered. Called by `rollout`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from catfish_operator import pods
@@ -48,7 +48,7 @@ def observed_enough(observed: Observed, found: Progress) -> bool:
 
 def busy(observed: Observed, found: Progress) -> bool:
     """Says whether the old pods are asked enough to expect as much of the new ones."""
-    return _share(observed, found.outdated).requests >= ENOUGH
+    return _old_share(observed, found).requests >= ENOUGH
 
 
 def fault(observed: Observed, found: Progress, *, model: CatfishModel) -> Fault | None:
@@ -73,17 +73,23 @@ def fault(observed: Observed, found: Progress, *, model: CatfishModel) -> Fault 
 
 def _sides(observed: Observed, found: Progress) -> tuple[Share, Share]:
     """The new pods' share and the old ones'."""
-    return _share(observed, found.fresh), _share(observed, found.outdated)
+    return _share(observed, found.fresh, {}), _old_share(observed, found)
 
 
-def _share(observed: Observed, side: Iterable[Json]) -> Share:
-    """What pods have answered since their first reading; the counts of one that was restarted begin at 0."""
+def _old_share(observed: Observed, found: Progress) -> Share:
+    """What the old pods have answered since the rollout began; one that was not asked since then has not told yet."""
+    baseline = observed.watch.baseline
+    return _share(observed, [pod for pod in found.outdated if pods.identity(pod) in baseline], baseline)
+
+
+def _share(observed: Observed, side: Iterable[Json], baseline: Mapping[str, Reading]) -> Share:
+    """What pods have answered since their reading in the baseline; the counts of one that was restarted begin at 0."""
     requests, errors, predictions, seconds = 0, 0, 0, 0.0
     for pod in side:
         reading = observed.readings.get(pods.identity(pod))
         if reading is None or not reading.counted:
             continue
-        first = observed.watch.baseline.get(pods.identity(pod), Reading())
+        first = baseline.get(pods.identity(pod), Reading())
         first = first if first.requests <= reading.requests else Reading()
         requests += reading.requests - first.requests
         errors += reading.errors - first.errors

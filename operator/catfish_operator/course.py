@@ -20,7 +20,7 @@ class Course:
         surge: on the way back, pods that may be there beyond the wanted number, each of which counts as soon as it
             is Ready; None: as the spec says.
         records: what is to be remembered anew, by revision, before anything else is written.
-        confirm: the decision undoes something: what it rests on must be read live first.
+        confirm: the decision cannot be taken back, or takes something back: what it rests on must be read live first.
         look_after: seconds after which to look again though nothing happens; None: events are enough.
     """
 

@@ -37,9 +37,10 @@ def fault(
     """
     if not found.chosen:
         return None
-    faults = [one for pod in found.fresh if (one := pods.fault(pod, model=model))]
+    fresh = [_in_this_try(pod, record) for pod in found.fresh]
+    faults = [one for pod in fresh if (one := pods.fault(pod, model=model))]
     if record.verdict is None:
-        faults += _ends(observed, found, model=model) if protected else []
+        faults += _ends(observed, fresh, model=model) if protected else []
         faults += _numbers(observed, found, model=model)
     if not faults and found.current and (refused := _refusal(observed.deployment or {})):
         faults.append(refused)
@@ -63,12 +64,17 @@ def failed(
     return found_fault or Fault(reason="ProgressDeadlineExceeded", detail=_stuck(observed, found))
 
 
-def _ends(observed: Observed, found: Progress, *, model: CatfishModel) -> list[Fault]:
+def _in_this_try(pod: Json, record: Record) -> Json:
+    """The pod without what it showed before a failed revision was tried again: it may be the same pod still."""
+    return pods.since(pod, record.started_at) if record.failure and record.verdict is None else pod
+
+
+def _ends(observed: Observed, fresh: list[Json], *, model: CatfishModel) -> list[Fault]:
     """The ends of containers that had been Ready: they count against a revision until it is proven."""
     seen = observed.watch.ready
     ends = (
         pods.end_after_ready(pod, model=model, restarts_when_ready=seen.get(pods.identity(pod)))
-        for pod in found.fresh
+        for pod in fresh
     )
     return [end for end in ends if end]
 

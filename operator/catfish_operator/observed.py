@@ -23,6 +23,7 @@ class Reading:
             the time that these took.
         counted: whether the numbers could be read at all.
         weights: sha256, bytes, format and downloadSeconds, None before they are known.
+        at: when it was told, in seconds of a monotonic clock; two that tell the same are equal all the same.
     """
 
     stage: str | None = None
@@ -33,6 +34,7 @@ class Reading:
     seconds: float = 0.0
     counted: bool = False
     weights: Json | None = None
+    at: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,8 @@ class Watch:
         best: the furthest that each number of the progress has been.
         progressed_at: when one of them last rose.
         ready: by pod: how often its containers had been restarted when it was last seen Ready.
-        baseline: by pod: the first reading of it.
+        began: when the first look at this rollout was.
+        baseline: by pod of another revision: the first reading of it that was told since then.
     """
 
     trial: tuple[str | None, ...] = ()
@@ -58,6 +61,7 @@ class Watch:
     best: tuple[int, ...] = ()
     progressed_at: float = 0.0
     ready: Mapping[str, int] = field(default_factory=dict)
+    began: float = 0.0
     baseline: Mapping[str, Reading] = field(default_factory=dict)
 
     def lasted(self, fact: str) -> float:

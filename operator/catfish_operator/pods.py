@@ -118,6 +118,23 @@ def pulling_fails(pod: Json) -> bool:
     return any(WAITING.get(str(found.get("reason"))) == "ImagePullFailed" for found in waiting)
 
 
+def since(pod: Json, moment: str | None) -> Json:
+    """The pod as it is without the ends of its containers before a moment (RFC 3339), which it still shows."""
+    begun, containers = _time(moment), _containers(pod)
+    if begun is None or not any(_is_before(container, begun) for container in containers):
+        return pod
+    kept = [
+        container | {"state": {}, "lastState": {}} if _is_before(container, begun) else container
+        for container in containers
+    ]
+    return pod | {"status": pod["status"] | {"containerStatuses": kept}}
+
+
+def _is_before(container: Json, moment: datetime) -> bool:
+    finished = _time(_ended(container).get("finishedAt"))
+    return finished is not None and finished < moment
+
+
 def end_after_ready(pod: Json, *, model: CatfishModel, restarts_when_ready: int | None) -> Fault | None:
     """The end of a server that had been Ready: in a revision that is not proven, one is enough.
 

@@ -185,7 +185,11 @@ class Reconciler:
             self._memory.observe(kind, live, live=True)
 
     async def _confirm(self, observed: Observed, target: str | None) -> None:
-        """Reads live what a decision to go back rests on: the cache may be late, and proven pods are at stake."""
+        """Reads live what a decision rests on that has proven pods at stake: the cache may be late.
+
+        As after the API server was away: pods that have ended meanwhile look as they did before, for as long as
+        nothing was listed anew.
+        """
         fresh = [pod for pod in observed.pods if pods.revision_of(pod) == target]
         for item in (observed.body, observed.deployment, *fresh):
             if item is not None:

@@ -110,13 +110,15 @@ def _judged(
     record = _with_weights(records[target], observed, found)
     protected = undo or found.serving
     fault = None if begins else judge.fault(observed, found, model=model, record=record, protected=protected)
-    failed = judge.failed(fault, observed, found, model=model, record=record)
+    failed = None if begins else judge.failed(fault, observed, found, model=model, record=record)
     if failed and (
         back := rollback.undone(observed, found, failed, record, model=model, target=target, history=history)
     ):
         return replace(back, records={**records, **back.records})
+    before = record
     if not failed:
         record = _moved_on(record, observed, found, model=model)
+    lasting = (record.released_at, record.verdict) != (before.released_at, before.verdict)
     return Course(
         verdict=_verdict(
             observed,
@@ -131,6 +133,7 @@ def _judged(
         serve=target,
         held=judge.held(record, model),
         records=records | {target: record},
+        confirm=lasting and protected,
         look_after=_look_after(record, observed, found, model=model),
     )
 

@@ -44,16 +44,17 @@ def look(
     same = before.trial == trial
     best = tuple(map(max, numbers, before.best)) if same and before.best else numbers
     since = before.since if same else {}
+    goes_on = before.trial[:2] == trial[:2]
+    began = before.began if goes_on else at
     return Watch(
         trial=trial,
         at=at,
         since={fact: since.get(fact, at) for fact in _facts(observed, found, surge=model.rollout.max_surge)},
         best=best,
         progressed_at=before.progressed_at if same and best == before.best else at,
-        ready=_ready(before.ready if before.trial[:2] == trial[:2] else {}, found),
-        baseline=_baseline(
-            before.baseline if before.trial[:1] == trial[:1] else {}, observed.readings, found
-        ),
+        ready=_ready(before.ready if goes_on else {}, found),
+        began=began,
+        baseline=_baseline(before.baseline if goes_on else {}, observed.readings, found, began=began),
     )
 
 
@@ -75,12 +76,16 @@ def _ready(before: Mapping[str, int], found: Progress) -> Mapping[str, int]:
 
 
 def _baseline(
-    before: Mapping[str, Reading], readings: Mapping[str, Reading], found: Progress
+    before: Mapping[str, Reading], readings: Mapping[str, Reading], found: Progress, *, began: float
 ) -> Mapping[str, Reading]:
-    """The first reading of each old pod; what a new pod has answered counts from its start on."""
+    """The first reading of each old pod in this try; what a new pod has answered counts from its start on.
+
+    A settled pod is not asked, so what is known of it may be of days ago. To count from there would compare the new
+    pods with the past, and not with how the old ones fare at the same time.
+    """
     old = {pods.identity(pod) for pod in found.outdated}
     return {
         name: before.get(name, reading)
         for name, reading in readings.items()
-        if name in old and reading.counted
+        if name in old and reading.counted and reading.at >= began
     }

@@ -39,8 +39,13 @@ class Outcome:
 
     @property
     def since(self) -> float:
-        """The moment that the seconds are counted from, by the kind's patience."""
+        """The moment that the seconds are counted from, by the kind's patience.
+
+        A pod that answers with errors reports nothing of itself: it counts from its first request on.
+        """
         seen, patience = self.sight, self.kind.patience
+        if self._answers_badly:
+            return seen.served or 0.0
         moments = {
             "none": seen.reported,
             "after ready": seen.reported,
@@ -48,6 +53,10 @@ class Outcome:
             "deadline": seen.progressed,
         }
         return moments[patience] or 0.0
+
+    @property
+    def _answers_badly(self) -> bool:
+        return "CanaryErrorRate" in self.kind.reasons
 
     @property
     def noticed_after(self) -> float | None:
@@ -59,6 +68,14 @@ class Outcome:
         """Seconds until v1 alone was there, whole, with the template hash that it had."""
         return None if self.sight.back is None else self.sight.back - self.since
 
+    @property
+    def _least(self) -> int:
+        """Ready pods of v1 that must always be there: all, unless they are replaced already when v2 shows itself.
+
+        The only pod of a model is not replaced before v2 is proven.
+        """
+        return 0 if self.kind.released and self.sight.replicas > 1 else self.sight.replicas
+
     def complaints(self, *, grace: float = 0.0) -> list[str]:
         """What is not as it must be, in sentences; empty: all well.
 
@@ -67,9 +84,7 @@ class Outcome:
         """
         kind, seen = self.kind, self.sight
         allowed = BACK_SECONDS[kind.patience] + grace
-        if (
-            "CanaryErrorRate" in kind.reasons
-        ):  # it takes a hundred requests to each side, within the canary's time
+        if self._answers_badly:  # it takes a hundred requests to each side, within the canary's time
             allowed += CANARY
         back = self.back_after
         found = {
@@ -78,8 +93,8 @@ class Outcome:
             f"{self.wrong} wrong answers": self.wrong > 0,
             f"{self.failed} failed requests, and no bad pod was ever ready": not kind.serves
             and self.failed > 0,
-            f"v1 went down to {seen.least_v1} ready pods of {seen.replicas}": not kind.released
-            and seen.least_v1 < seen.replicas,
+            f"v1 went down to {seen.least_v1} ready pods of {seen.replicas}": seen.least_v1 < self._least,
+            "no pod was ready": seen.least_ready < 1,
             "v1 is not back": back is None,
             f"v1 was back after {back or 0:.1f} s, {allowed:.0f} s are allowed": back is not None
             and back > allowed,

@@ -37,6 +37,7 @@ class Sight:
         progressed: when one of them last told something new of it, before the failure was noticed; 0: none did.
         reported: when a pod of v2 first showed that something is wrong with it.
         struck: when it did so for the second time.
+        served: when a pod of v2 was first Ready.
         noticed: when the status first told of a failure.
         back: since when v1 alone is there, whole; None again if that ends.
         tried_again: pods of v2 that appeared after v1 was back.
@@ -53,6 +54,7 @@ class Sight:
     progressed: float = 0.0
     reported: float | None = None
     struck: float | None = None
+    served: float | None = None
     noticed: float | None = None
     back: float | None = None
     tried_again: int = 0
@@ -92,6 +94,7 @@ class Sight:
             progressed=at if work - self.worked and noticed is None else self.progressed,
             reported=self._first(self.reported, at, any(_reports(pod) for pod in new)),
             struck=self._first(self.struck, at, any(_struck(pod) for pod in new)),
+            served=self._first(self.served, at, any(map(_ready, new))),
             noticed=noticed,
             back=(at if self.back is None else self.back) if over else None,
             tried_again=tried,

@@ -85,6 +85,8 @@ def test_failed_requests_are_forgiven_where_a_bad_pod_was_ready_but_wrong_answer
 
 def test_v1_may_go_down_only_where_the_fault_shows_after_the_release():
     assert outcome("crash after 30 s", least_v1=0).complaints() == []
+    assert outcome("crash after 30 s", least_v1=0, replicas=1).complaints() != []
+    assert outcome("crash after 30 s", least_v1=0, least_ready=0).complaints() == ["no pod was ready"]
     assert outcome("ready then 5xx", least_v1=2).complaints() != []
 
 

@@ -126,7 +126,34 @@ def test_a_long_message_is_cut_to_what_the_api_takes():
     ],
 )
 def test_a_rollout_is_counted_when_it_ends(before, after, ended):
-    assert announce.finished_rollout(before, after) == ended
+    assert announce.finished_rollouts(before, after) == ((ended,) if ended else ())
+
+
+OLD, NEW = ({"targetRevision": name} for name in ("cat-old", "cat-new"))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "ended"),
+    [
+        ({"startedAt": "1"}, {"startedAt": "2"}, [("Superseded", "Superseded")]),
+        ({"startedAt": "1", "result": "Paused"}, {"startedAt": "1"}, [("Superseded", "Superseded")]),
+        ({"startedAt": "1", "result": "Completed"}, {"startedAt": "2"}, []),
+        ({"startedAt": "1", "result": "RolledBack"}, {"startedAt": "2"}, []),
+        ({}, {"startedAt": "2"}, []),
+        (
+            {"startedAt": "1"},
+            {"startedAt": "2", "result": "Completed"},
+            [("Superseded", "Superseded"), ("Completed", "RolloutCompleted")],
+        ),
+    ],
+)
+def test_a_rollout_that_another_one_overtakes_is_counted_and_told(before, after, ended):
+    before, after = status(rollout=before) | OLD, status(rollout=after) | NEW
+    assert announce.finished_rollouts(before, after) == tuple(ended)
+    told = [one.message for one in announce.changes(before, after) if one.reason == "Superseded"]
+    assert len(told) == sum(reason == "Superseded" for _, reason in ended)
+    assert all("cat-old" in text and "cat-new" in text for text in told)
+    assert announce.finished_rollouts(after, after) == ()
 
 
 @pytest.fixture

@@ -176,6 +176,7 @@ def test_a_watched_pod_is_asked_again_after_a_while_and_speaks_up_only_with_news
             await kept._known[KEY]["uid-cat-1"].task
             assert served.asked == asked
         assert answers == [KEY]
+        assert kept.latest([pod()])["uid-cat-1"].at == 2, "it has told the same, and later"
         now[0], served.body = 4, METRICS.replace(b" 60\n", b" 61\n", 1)
         kept.ask(KEY, [pod()], again=True)
         await until(lambda: len(answers) == 2)

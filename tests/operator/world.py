@@ -91,7 +91,10 @@ class World:
                 served=frozenset(["ServiceMonitor"]),
                 revisions=revisions,
                 pods=tuple(pods.selected(self.pods, name=name)),
-                readings=self.readings,
+                readings={
+                    name: replace(reading, at=reading.at or self.clock)
+                    for name, reading in self.readings.items()
+                },
             )
         )
 

@@ -28,7 +28,7 @@ class Announcer:
         """A model's status was written."""
         for announcement in announce.changes(before, after):
             self._put(body, announcement)
-        if ended := announce.finished_rollout(before, after):
+        for ended in announce.finished_rollouts(before, after):
             self._count(*ended)
 
     def done(self, observed: Observed, action: Action) -> None:

@@ -13,7 +13,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import aiohttp
@@ -116,9 +116,8 @@ class PodReadings:
                 "%s/%s: pod %s does not tell how it is: %s", *key, address, error or type(error).__name__
             )
             return
-        reading = parse(stage, counts)
-        if reading != known.reading:
-            known.reading = reading
+        before, known.reading = known.reading, replace(parse(stage, counts), at=self._clock())
+        if known.reading != before:
             self._answered(key)
 
     async def _get(self, url: str) -> bytes:

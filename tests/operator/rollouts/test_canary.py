@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from catfish_operator.canary import UNASKED_SECONDS
+from catfish_operator.observed import Reading
 from tests.operator.rollouts.scenes import (
     CANARY,
     asked,
@@ -50,6 +51,36 @@ def test_errors_that_come_after_the_release_are_compared_as_long_as_old_pods_ans
     count(world)
     asked(world, new=(100, 90), old=(34, 0))
     assert_rolled_back(world, "CanaryErrorRate")
+
+
+def test_what_old_pods_answered_before_the_rollout_is_not_compared_with():
+    """A settled pod is not asked: what is known of it may be of days ago. Errors come from both sides now."""
+    world = updated()
+    first(world, ready=True)
+    old = [item["metadata"]["name"] for item in world.pods[:3]]
+
+    def told(requests, errors, *, at=0.0):
+        return dict.fromkeys(old, Reading(counted=True, requests=requests, errors=errors, at=at))
+
+    world.readings = told(1000, 0, at=1.0)
+    world.plan()
+    world.readings = told(101_000, 0)
+    world.plan()
+    world.readings = told(101_034, 5) | {"cat-new": Reading(counted=True, requests=100, errors=8)}
+    assert_goes_on(world)
+    world.readings = told(101_068, 5) | {"cat-new": Reading(counted=True, requests=200, errors=24)}
+    assert_rolled_back(world, "CanaryErrorRate")
+
+
+def test_nothing_is_compared_with_old_pods_that_have_not_told_since_the_rollout_began():
+    world = updated()
+    first(world, ready=True)
+    world.readings = {
+        item["metadata"]["name"]: Reading(counted=True, requests=9000, at=1.0) for item in world.pods[:3]
+    } | {"cat-new": Reading(counted=True, requests=100, errors=60)}
+    assert_goes_on(world)
+    world.wait(CANARY).settle()
+    assert not held(world), "an old pod that was asked once is no reason to wait for requests"
 
 
 def test_enough_requests_are_noted_at_the_release():

@@ -119,6 +119,37 @@ def test_the_hold_is_released_after_the_canary_and_not_before():
     assert world.record(world.target).unobserved
 
 
+def test_a_release_rests_on_what_was_read_live():
+    """The cache of an API server that is away shows pods as they were."""
+    world = updated()
+    first(world, ready=True)
+    assert not world.plan().confirm
+    world.wait(CANARY)
+    assert world.plan().confirm
+    first(world, ready=False)
+    world.settle()
+    assert held(world)
+
+
+def test_what_counts_as_proven_rests_on_what_was_read_live():
+    world = updated()
+    first(world, ready=True)
+    world.plan()
+    world.wait(CANARY).settle()
+    world.roll_out()
+    assert not world.plan().confirm
+    world.wait(BAKE)
+    assert world.plan().confirm
+
+
+def test_a_first_revision_has_nothing_to_lose_and_is_not_read_live():
+    world = World(body())
+    world.settle()
+    world.roll_out()
+    world.plan()
+    assert not world.wait(BAKE).plan().confirm
+
+
 def test_a_first_pod_that_is_not_ready_all_the_time_begins_the_canary_anew():
     world = updated()
     first(world, ready=True)

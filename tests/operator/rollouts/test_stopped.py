@@ -5,6 +5,7 @@ import pytest
 from catfish_operator.observed import Reading
 from tests.operator.rollouts.scenes import (
     CANARY,
+    DEADLINE,
     V2,
     assert_rolled_back,
     count,
@@ -105,6 +106,50 @@ def test_it_is_tried_again_when_a_person_asks_for_it():
     assert held(world)
     world.wait(CANARY).settle()
     assert not held(world)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {"state": {"terminated": {"exitCode": 1, "message": report(), "finishedAt": "2026-01-02T03:04:01Z"}}},
+        {
+            "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+            "lastState": {"terminated": {"exitCode": 1, "finishedAt": "2026-01-02T03:04:01Z"}},
+        },
+    ],
+    ids=["ended", "waits"],
+)
+def test_what_a_pod_showed_before_does_not_count_when_it_is_tried_again(shown):
+    world = not_undone()
+    again = [container() | shown | {"restartCount": 2}]
+    first(world, ready=False, containerStatuses=again)
+    world.settle()
+    assert world.record(world.target).verdict == "failed"
+    world.wait(DEADLINE + 1)
+    world.model["metadata"]["annotations"] = {"catfish.dev/retry": "1"}
+    for _ in range(3):
+        world.settle()
+        world.wait(2)
+    assert world.record(world.target).verdict is None
+    assert said(world)["Stalled"] == ("False", "NotStalled")
+    new = {"state": {"terminated": {"exitCode": 1, "finishedAt": "2026-01-02T04:04:01Z"}}, "restartCount": 3}
+    first(world, ready=False, containerStatuses=[container() | new])
+    assert_stopped(world, "CrashLooping")
+
+
+def test_a_try_again_begins_with_the_whole_deadline():
+    world = not_undone()
+    first(world, ready=False)
+    world.plan()
+    world.wait(DEADLINE)
+    assert_stopped(world, "ProgressDeadlineExceeded")
+    world.wait(DEADLINE)
+    world.model["metadata"]["annotations"] = {"catfish.dev/retry": "1"}
+    world.settle()
+    world.wait(DEADLINE - 1).settle()
+    assert world.record(world.target).verdict is None
+    world.wait(1)
+    assert_stopped(world, "ProgressDeadlineExceeded")
 
 
 def test_it_is_undone_once_that_is_allowed():
