@@ -42,6 +42,7 @@ def tables():
         ("In the way (`Stalled`):", reasons.STALLED),
         ("On the way (`Reconciling`):", reasons.RECONCILING),
         ("Everything else:", reasons.SETTLED),
+        ("Of Events alone:", reasons.EVENTS),
     ):
         yield heading, head + "".join(f"| `{name}` | {text} |\n" for name, text in words.items())
 

@@ -21,7 +21,10 @@ QUIET = frozenset({"Applying", "PodsStarting", "NotStalled", STARTED})
 """Reasons that say nothing to a person: every change passes through them. Some pass too quickly to be seen each time,
 the start of a rollout among them: that is told from the time at which it began."""
 
-BAD = frozenset({"RolledBack", DRIFT_REPAIRED})
+CHANGED = frozenset({"ImageChanged", "WeightsChanged"})
+"""Reasons of a condition that stays True: the pods that answer are not the same, without a rollout."""
+
+BAD = CHANGED | {"RolledBack", DRIFT_REPAIRED}
 """Reasons outside of Stalled that a person should look at."""
 
 ACTIONS = {
@@ -32,6 +35,9 @@ ACTIONS = {
     DRIFT_REPAIRED: "Repair",
 }
 """What the operator did, in a verb; `RollOut` for all others."""
+
+TOLD = ("Stalled", "Ready", "UpToDate", "Reconciling")
+"""The conditions whose reasons are told, of Ready those in `CHANGED` alone; what is wrong comes first."""
 
 NOTE = 1024
 """Bytes of an Event's note that the API takes (events.k8s.io/v1)."""
@@ -56,16 +62,16 @@ class Announcement:
 def changes(before: Json | None, after: Json) -> tuple[Announcement, ...]:
     """What the change of a status tells: one announcement for each reason that is new."""
     found: dict[str, Announcement] = {}
-    for kind in ("Stalled", "UpToDate", "Reconciling"):  # what is wrong comes first
+    for kind in TOLD:
         old, new = _condition(before, kind), _condition(after, kind)
         reason = str(new.get("reason"))
         said = kind == "UpToDate" or new.get("status") == "True"
-        if not said or reason in QUIET or _same(old, new):
+        if not said or (kind == "Ready" and reason not in CHANGED) or reason in QUIET or _same(old, new):
             continue
         bad = kind == "Stalled" or reason in BAD
         found.setdefault(reason, _announcement(reason, str(new.get("message")), bad=bad))
     found = _superseded(before, after) | _started(before, after) | found
-    known = {str(_condition(before, kind).get("reason")) for kind in ("Stalled", "UpToDate", "Reconciling")}
+    known = {str(_condition(before, kind).get("reason")) for kind in TOLD}
     return tuple(one for reason, one in found.items() if reason == STARTED or reason not in known)
 
 

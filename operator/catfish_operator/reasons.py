@@ -1,4 +1,4 @@
-"""The words for what can be the matter with a model. One list: conditions and docs use the same.
+"""The words for what can be the matter with a model. One list: conditions, Events and docs use the same.
 
 A reason is the stable word that programs test for. Its sentence here is what a person reads;
 `Verdict.message` adds what is known of the case at hand.
@@ -62,6 +62,13 @@ SETTLED: Final = {
     "WeightsAwaited": "No pod of the target revision has loaded the weights yet",
 }
 """What else the conditions say."""
+
+EVENTS: Final = {
+    "CanaryUnobserved": "A revision was released by time alone: too few requests to compare its first pods by",
+    "DriftRepaired": "Somebody changed an object of the model, and the change was taken back",
+    "Superseded": "Another revision was asked for before this one was proven or had failed",
+}
+"""What an Event tells and no condition does."""
 
 SENTENCES: Final = STALLED | RECONCILING | SETTLED
 

@@ -90,6 +90,24 @@ def test_every_reason_that_can_stall_is_a_warning():
         assert [one.type for one in announce.changes(None, stuck(reason))] == ["Warning"]
 
 
+@pytest.mark.parametrize("reason", ["ImageChanged", "WeightsChanged"])
+def test_pods_that_differ_without_a_rollout_are_a_warning_once(reason):
+    def ready(word):
+        return {
+            "conditions": [{"type": "Ready", "status": "True", "reason": word, "message": "Pods differ."}]
+        }
+
+    (one,) = announce.changes(ready("Serving"), ready(reason))
+    assert (one.type, one.reason, one.message) == ("Warning", reason, "Pods differ.")
+    assert announce.changes(ready(reason), ready(reason)) == ()
+    assert announce.changes(ready(reason), ready("Serving")) == ()
+
+
+def test_what_only_an_event_tells_is_in_the_list():
+    words = {announce.CANARY_UNOBSERVED, announce.DRIFT_REPAIRED, announce.SUPERSEDED}
+    assert words == reasons.EVENTS.keys()
+
+
 def test_a_message_that_alone_changes_is_not_told():
     after = stuck("CrashLooping")
     after["conditions"][2]["message"] = "exit code 2"
