@@ -1,5 +1,6 @@
 """Updates, good and bad, under a real Deployment controller. A scripted kubelet plays the pods."""
 
+import json
 import time
 
 import pytest
@@ -52,6 +53,30 @@ def test_a_bad_update_is_undone_with_v1_whole_all_the_while_and_costs_nothing_af
     audit = Audit(plane.audit_log)
     operator.wait_resyncs(2)
     assert audit.writes(scene.namespace) == []
+
+
+def test_a_pause_leaves_the_pods_as_they_are_and_what_was_asked_for_follows_after_it(scene, operator):
+    scene.update(paused=True)
+    wait_for(lambda: condition(scene.body(), "UpToDate").get("reason") == "Paused", what="the pause")
+    operator.wait_resyncs(1)
+    assert (scene.replica_set(":v2"), scene.ready_v1()) == (None, 3)
+    scene.update(paused=False)
+    wait_for(lambda: scene.verdict() == "proven", seconds=60, what="v2 is proven")
+
+
+def test_a_rollback_waits_for_the_end_of_a_pause(scene, operator):
+    scene.pods_of_v2 = starting()
+    scene.update()
+    wait_for(lambda: scene.pods_of(":v2"), what="a pod of v2")
+    scene.update(paused=True)
+    wait_for(lambda: condition(scene.body(), "UpToDate").get("reason") == "Paused", what="the pause")
+    scene.pods_of_v2 = failing(CHECKSUM)
+    wait_for(lambda: "terminated" in json.dumps(scene.pods_of(":v2")[0]["status"]), what="v2 ends")
+    operator.wait_resyncs(1)
+    assert scene.deployment()["spec"]["template"]["spec"]["containers"][0]["image"].endswith(":v2")
+    scene.update(paused=False)
+    scene.wait_rolled_back("ChecksumMismatch")
+    assert scene.least == 3
 
 
 def test_no_progress_is_undone_at_the_deadline(scene):

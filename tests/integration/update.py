@@ -65,6 +65,9 @@ class Update:
         used = [item for item in sets if image_of(item["spec"]["template"]).endswith(tag) and _pods(item)]
         return used[0]["metadata"]["labels"]["pod-template-hash"] if len(used) == 1 else None
 
+    def pods_of(self, tag):
+        return [pod for pod in self.api.items(PODS.format(self.namespace)) if image_of(pod).endswith(tag)]
+
     def ready_v1(self):
         pods = self.api.items(PODS.format(self.namespace))
         return sum(
