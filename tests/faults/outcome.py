@@ -6,6 +6,9 @@ from demo.load import Result
 from tests.faults.kinds import BACK_SECONDS, CANARY, Kind
 from tests.faults.sight import Sight
 
+UNEVEN = 1.5
+"""Half of the client's connections are kept, and may all lead to one pod."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -69,6 +72,14 @@ class Outcome:
         return None if self.sight.back is None else self.sight.back - self.since
 
     @property
+    def _held(self) -> float:
+        """Requests that one bad pod can have got while it was there: its share of all, and what chance adds."""
+        seen = self.sight
+        if seen.begun is None or seen.back is None:
+            return self.load.total
+        return UNEVEN * self.load.rate * (seen.back - seen.begun) / (seen.replicas + 1)
+
+    @property
     def _least(self) -> int:
         """Ready pods of v1 that must always be there: all, unless they are replaced already when v2 shows itself.
 
@@ -93,6 +104,8 @@ class Outcome:
             f"{self.wrong} wrong answers": self.wrong > 0,
             f"{self.failed} failed requests, and no bad pod was ever ready": not kind.serves
             and self.failed > 0,
+            f"{self.failed} failed requests, and the bad pods held some {self._held:.0f}": kind.serves
+            and self.failed > self._held,
             f"v1 went down to {seen.least_v1} ready pods of {seen.replicas}": seen.least_v1 < self._least,
             "no pod was ready": seen.least_ready < 1,
             "v1 is not back": back is None,

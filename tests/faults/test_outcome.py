@@ -83,6 +83,18 @@ def test_failed_requests_are_forgiven_where_a_bad_pod_was_ready_but_wrong_answer
     ]
 
 
+def test_no_more_requests_may_fail_than_the_bad_pod_can_have_held():
+    """It was there for a second of 109 or 190 requests, as one of four pods."""
+    assert outcome("crash after 30 s", load(status_500=9), begun=6.0).complaints() == []
+    (one,) = outcome("crash after 30 s", load(status_500=90), begun=6.0).complaints()
+    assert one == "90 failed requests, and the bad pods held some 71"
+
+
+def test_what_answers_with_errors_counts_from_its_first_request():
+    assert outcome("ready then 5xx", served=2.0, back=20.0).back_after == 18.0
+    assert outcome("ready then 5xx", served=2.0, reported=33.0, back=34.0).complaints() != []
+
+
 def test_v1_may_go_down_only_where_the_fault_shows_after_the_release():
     assert outcome("crash after 30 s", least_v1=0).complaints() == []
     assert outcome("crash after 30 s", least_v1=0, replicas=1).complaints() != []
