@@ -11,7 +11,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from catfish_server.errors import RequestError
-from catfish_server.images import webp
+from catfish_server.images import jpeg, webp
 from catfish_server.images.room import PIXELS, Room
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
@@ -22,6 +22,9 @@ MAX_PIXELS = 25_000_000
 MAX_ASPECT_RATIO = 20
 """Longer side to shorter side. Scaling the shorter side of a thread of pixels up to the model's size would
 make the longer one gigantic, and the centre crop would look at next to nothing of it."""
+
+MAX_SCANS = 100
+"""Of a JPEG. Encoders write about ten; each costs a walk over all blocks, and an empty one next to no bytes."""
 
 _SPARE_SCALE = 2
 """How many times larger than needed an image is kept at least: the filter after it is to see detail."""
@@ -70,7 +73,7 @@ def decode(
 
     Raises:
         NotAnImage: no known format.
-        BrokenImage: truncated or damaged, or a thread of pixels.
+        BrokenImage: truncated or damaged, a thread of pixels, or a JPEG of very many scans.
         TooManyPixels: more than `max_pixels`.
         Overloaded: the others need all of the room.
     """
@@ -82,10 +85,12 @@ def decode(
                 held.enter_context(room.held(canvas[0] * canvas[1]))
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _check_size(image.size, max_pixels)
+                whole = image.width * image.height
+                buffered = image.format == "JPEG" and _check_scans(data)
                 if shorter_side is not None:
                     _decode_smaller(image, shorter_side)
                 if canvas is None:
-                    held.enter_context(room.held(image.width * image.height))
+                    held.enter_context(room.held(whole if buffered else image.width * image.height))
                 return _smaller(_rgb(_upright(image)), shorter_side)
     except RequestError:
         raise
@@ -103,6 +108,13 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
         raise BrokenImage(
             f"The image has {width} x {height} pixels; sides may differ {MAX_ASPECT_RATIO} times."
         )
+
+
+def _check_scans(data: bytes) -> bool:
+    """Says whether the decoder of a JPEG holds all of it at its full size."""
+    if jpeg.scans(data) > MAX_SCANS:
+        raise BrokenImage(f"The image has more than {MAX_SCANS} scans, each of which takes time.")
+    return jpeg.is_buffered(data)
 
 
 def _decode_smaller(image: Image.Image, shorter_side: int) -> None:

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from catfish_server.errors import Overloaded
 
 PIXELS = 50_000_000
-"""Two images of the largest size. Pillow holds 4 bytes a pixel, twice while it converts: 400 MiB at most."""
+"""Two images of the largest size. Pillow holds 4 bytes a pixel, twice while it converts: 400 MiB at most. A JPEG of
+several scans takes 8 bytes a pixel at most for its coefficients."""
 
 PATIENCE_SECONDS = 2.0
 

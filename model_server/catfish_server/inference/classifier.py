@@ -265,9 +265,10 @@ class Classifier:
             raise failures[0]
 
     def _predict(self, images: Iterable[Image.Image], *, timeout_seconds: float) -> list[Prediction]:
-        batches = [
-            preprocess(image, image_size=self._image_size, mean=self._mean, std=self._std) for image in images
-        ]
+        batches: list[Images] = []
+        for image in images:
+            self.engine.require_places(len(batches) + 1)  # before it takes memory that it would not wait with
+            batches.append(preprocess(image, image_size=self._image_size, mean=self._mean, std=self._std))
         logits = self.engine.infer(batches, timeout_seconds=timeout_seconds)
         return [self.prediction(image[0], row[0]) for image, row in zip(batches, logits, strict=True)]
 

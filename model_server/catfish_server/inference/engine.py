@@ -127,6 +127,15 @@ class Engine:
             passes.note(job.arrived, taken_at=job.began, ended_at=job.ended)
         return rows
 
+    def require_places(self, count: int) -> None:
+        """Checks that so many images of one call may wait at the same time, be there others or not.
+
+        Raises:
+            TooManyImages: they may not.
+        """
+        if count > self._queue_length:
+            raise TooManyImages(f"The call has more than {self._queue_length} images, and no more may wait.")
+
     @property
     def seconds_each(self) -> float:
         """Smoothed seconds of a pass with one image; 0 before the first."""
@@ -175,8 +184,7 @@ class Engine:
         waiting = len(self._queue)
         if self._closed:
             raise _closing()
-        if count > self._queue_length:
-            raise TooManyImages(f"The call has {count} images; at most {self._queue_length} may wait.")
+        self.require_places(count)
         wait = self._predicted_wait()
         # One waiting image a thread is always accepted, or a slow model could never be kept busy.
         too_long = waiting >= len(self._threads) and wait > self._max_wait_seconds
@@ -270,6 +278,8 @@ class Engine:
             with self._changed:
                 self._busy[number] = _Busy(self._clock(), 1)
             self._answer(number, running, [job])
+        with self._changed:
+            self._busy.pop(number, None)  # where the last of them came too late to be tried
         if not any(job.result.exception() for job in jobs):
             with self._changed:
                 running.pace.too_large(len(jobs))

@@ -13,6 +13,9 @@ from catfish_server.models.model import Images, Logits
 GLANCE_SECONDS = 0.25
 """How often a caller who waits looks whether its client is still there."""
 
+CLIENT_GONE = "catfish.client_gone"
+"""Key of the WSGI environment: a function for `watching`, which says whether the client has left."""
+
 _client_gone: ContextVar[Callable[[], bool] | None] = ContextVar("client_gone", default=None)
 
 

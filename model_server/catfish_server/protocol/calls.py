@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError, Message
 
 from catfish_server.calls import Caller
 from catfish_server.errors import Overloaded, RequestError
-from catfish_server.inference.jobs import watching
+from catfish_server.inference.jobs import ClientGone, watching
 from catfish_server.protocol import messages
 from catfish_server.protocol.errors import BadInference, sentence
 from catfish_server.protocol.generated import open_inference_pb2 as pb
@@ -36,7 +36,7 @@ MAX_QUEUED_SECONDS = 2.0
 MESSAGE_SECONDS = 30.0
 """In which the message of a call must have come: a thread waits for it."""
 
-CODES = {
+CODES: Mapping[int, grpc.StatusCode] = {
     HTTPStatus.BAD_REQUEST: grpc.StatusCode.INVALID_ARGUMENT,
     HTTPStatus.FORBIDDEN: grpc.StatusCode.PERMISSION_DENIED,
     HTTPStatus.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
@@ -44,6 +44,7 @@ CODES = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: grpc.StatusCode.INVALID_ARGUMENT,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: grpc.StatusCode.INVALID_ARGUMENT,
     HTTPStatus.UNPROCESSABLE_ENTITY: grpc.StatusCode.INVALID_ARGUMENT,
+    ClientGone.status: grpc.StatusCode.CANCELLED,
     HTTPStatus.SERVICE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     HTTPStatus.GATEWAY_TIMEOUT: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
@@ -205,7 +206,7 @@ class Calls(grpc.GenericRpcHandler):
                 (("grpc-retry-pushback-ms", str(1000 * error.retry_after_seconds)),)
             )
         logger.info("Request %s answered %d: %s", caller.request_id, error.status, error.detail)
-        context.set_code(CODES.get(HTTPStatus(error.status), grpc.StatusCode.INTERNAL))
+        context.set_code(CODES.get(error.status, grpc.StatusCode.INTERNAL))
         context.set_details(sentence(error.detail, error.field))
 
     def _live(self, _request: pb.ServerLiveRequest, _caller: Caller) -> Message:

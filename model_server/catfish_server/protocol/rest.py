@@ -10,6 +10,7 @@ from collections.abc import Callable
 from flask import Blueprint, Response, jsonify, request
 
 from catfish_server.calls import Caller
+from catfish_server.inference.jobs import CLIENT_GONE, watching
 from catfish_server.protocol import body
 from catfish_server.protocol.errors import UnsupportedEncoding, sentence
 from catfish_server.protocol.model import EXTENSIONS, OpenModel
@@ -84,7 +85,8 @@ class _Views:
         asked = body.parse(
             request.get_data(cache=False), request.headers.get(HEADER_LENGTH), model=self._model
         )
-        outputs = self._model.infer(asked.inputs, asked.outputs, caller=self._caller())
+        with watching(request.environ.get(CLIENT_GONE)):
+            outputs = self._model.infer(asked.inputs, asked.outputs, caller=self._caller())
         data, head = body.render(asked, outputs, model=self._model)
         if head is None:
             return Response(data, content_type="application/json")

@@ -16,7 +16,7 @@ from catfish_server.calls import Answer, Caller, Encoded
 from catfish_server.errors import Overloaded, RequestError
 from catfish_server.images.source import FetchFailed, ImageSource, ImageTooLarge
 from catfish_server.inference.classifier import Classifies
-from catfish_server.inference.jobs import watching
+from catfish_server.inference.jobs import CLIENT_GONE, watching
 from catfish_server.predictions.log import PredictionLog
 from catfish_server.protocol import rest
 from catfish_server.protocol.model import OpenModel
@@ -26,7 +26,7 @@ from catfish_server.telemetry.ids import printable
 from catfish_server.telemetry.metrics import Metrics
 from catfish_server.telemetry.tracing import OFF, Tracing
 from catfish_server.web import feedback, openapi, page, problems, requests
-from catfish_server.web.channel import CLIENT_GONE, QUEUED_SECONDS
+from catfish_server.web.channel import QUEUED_SECONDS
 from catfish_server.web.requests import Item
 from catfish_server.web.traced import Traced
 

@@ -14,6 +14,7 @@ from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import Error
 
+from catfish_server.inference.jobs import CLIENT_GONE
 from catfish_server.web import exchange, problems
 from catfish_server.web.parser import Crowded, Parser, RequestTimeout
 
@@ -45,9 +46,6 @@ and the reset overtakes the reply (RFC 9112, section 9.6)."""
 
 QUEUED_SECONDS = "catfish.queued_seconds"
 """Key of the WSGI environment: how long the request has waited for a thread of the web server."""
-
-CLIENT_GONE = "catfish.client_gone"
-"""Key of the WSGI environment: a function that says whether the client has left."""
 
 _DETAILS = {
     400: "The request is not valid HTTP, or can be read in two ways.",

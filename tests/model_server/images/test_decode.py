@@ -265,6 +265,36 @@ def test_a_jpeg_takes_the_room_of_the_size_that_it_is_decoded_at():
     assert room.asked == [small.width * small.height]
 
 
+def scan_by_scan(data):
+    """A greyscale JPEG's headers changed into those of three colours, of which the first scan brings one."""
+    at = data.index(b"\xff\xc0")
+    frame = bytearray(data[at : at + 10])
+    frame[2:4], frame[9] = (17).to_bytes(2, "big"), 3
+    more = b"".join(bytes([number, 0x11, 0]) for number in (2, 3))
+    return data[:at] + bytes(frame) + data[at + 10 : at + 13] + more + data[at + 13 :]
+
+
+@pytest.mark.parametrize("how", ["progressive", "one colour after the other"])
+def test_a_jpeg_of_several_scans_takes_the_room_of_its_whole_size(how):
+    """Its decoder holds the coefficients of all of it, at whatever scale it decodes."""
+    whole, room = picture(2000, 1600), Watched(10_000_000)
+    if how == "progressive":
+        decode(encoded(whole, "JPEG", progressive=True), shorter_side=110, room=room)
+    else:
+        with contextlib.suppress(BrokenImage):  # the other colours never come
+            decode(scan_by_scan(encoded(whole.convert("L"), "JPEG")), shorter_side=110, room=room)
+    assert room.asked == [2000 * 1600]
+    assert room.taken == 0
+
+
+def test_a_jpeg_of_very_many_scans_is_refused_before_any_of_them_is_walked():
+    data = encoded(picture(), "JPEG", progressive=True)
+    at = data.rindex(b"\xff\xda")
+    assert decode(data[:at] + data[at:-2] * 80 + data[-2:]).size == (64, 48)
+    with pytest.raises(BrokenImage, match="more than 100 scans"):
+        decode(data[:at] + data[at:-2] * 101 + data[-2:])
+
+
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_large_image_is_not_kept_larger_than_the_caller_needs(kind):
     small = decode(encoded(picture(1000, 800), kind), shorter_side=100)

@@ -147,8 +147,21 @@ def test_raw_input_of_another_shape_is_refused_by_name(classifiers, shape):
 
 def test_large_images_wait_in_a_shorter_queue(classifiers):
     classifier = classifiers(Reds(), image_size=2048)
-    with pytest.raises(TooManyImages, match="at most 3 may wait"):
+    with pytest.raises(TooManyImages, match="more than 3 images"):
         classifier.infer(np.broadcast_to(np.float32(0), (4, 3, 2048, 2048)))
+
+
+def test_images_that_could_not_wait_take_no_memory_before_they_are_refused(classifiers):
+    classifier, made = classifiers(Reds(), image_size=2048), []
+
+    def images():
+        for number in range(32):
+            made.append(number)
+            yield Image.new("RGB", (64, 64))
+
+    with pytest.raises(TooManyImages, match="more than 3 images"):
+        classifier.predict_all(images())
+    assert len(made) == 4
 
 
 def test_it_says_what_runs_the_model_and_follows_a_replacement(classifiers):

@@ -213,6 +213,29 @@ def test_a_request_that_was_skipped_does_not_count_as_a_fast_pass(engines):
     assert engine.seconds_each == pytest.approx(2.0)
 
 
+def test_a_batch_that_fails_when_nobody_waits_for_it_any_more_leaves_its_thread_free(engines):
+    clock, gate = Clock(), Gate()
+
+    def model(batch):
+        gate(batch)
+        if len(batch) > 1:
+            clock.now += 100.0
+            raise RuntimeError("the device is lost")
+        return batch
+
+    engine = engines(model, clock=clock)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(engine.infer, [image(0)], timeout_seconds=10)
+        assert gate.entered.acquire(timeout=10)
+        late = pool.submit(engine.infer, [image(1), image(2)], timeout_seconds=10)
+        until(lambda: engine.queued() == 2)
+        gate.open.set()
+        first.result(timeout=10)
+        assert late.exception(timeout=10).reason == "deadline"
+    until(lambda: engine.busy_seconds() == 0)
+    assert number(*engine.infer([image(3)], timeout_seconds=5)) == 3.0
+
+
 def test_closing_waits_for_all_hanging_passes_together(engines):
     gate = Gate()
     engine = engines(gate, threads=4)

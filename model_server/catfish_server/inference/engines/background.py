@@ -234,20 +234,20 @@ class Background:
             forced=self._engine != AUTO,
             cpu_seconds=self._cpu_seconds,
         )
-        with Child(self._directory, job, source.module) as child:
-            try:
+        try:
+            with Child(self._directory, job, source.module) as child:
                 outcomes = child.outcomes(leaving=self._leaving)
-            except TrialFailed as failure:
-                self._tell(Outcome(engine=failure.engine, state=State.FAILED, detail=str(failure)))
-                if failure.lasting:
-                    kept.keep(name, engine=EAGER)
-                return None
-            if outcomes is None:
-                return None
-            for outcome in outcomes:
-                self._tell(outcome)
-            (chosen,) = (outcome.engine for outcome in outcomes if outcome.state is State.CHOSEN)
-            kept.keep(name, engine=chosen, work=None if chosen == EAGER else child.directory)
+                if outcomes is None:
+                    return None
+                for outcome in outcomes:
+                    self._tell(outcome)
+                (chosen,) = (outcome.engine for outcome in outcomes if outcome.state is State.CHOSEN)
+                kept.keep(name, engine=chosen, work=None if chosen == EAGER else child.directory)
+        except TrialFailed as failure:
+            self._tell(Outcome(engine=failure.engine, state=State.FAILED, detail=str(failure)))
+            if failure.lasting:
+                kept.keep(name, engine=EAGER)
+            return None
         return kept.find(name)
 
     def _fitting(self, source: Source, tried: tuple[Candidate, ...]) -> list[Candidate]:

@@ -79,9 +79,14 @@ class Child:
     def __enter__(self) -> Self:
         shutil.rmtree(self.directory, ignore_errors=True)  # what a process left that was killed
         self.directory.mkdir(mode=0o700)
-        (self.directory / trial.JOB).write_text(json.dumps(asdict(self._job)))
-        state = {key: tensor.cpu() for key, tensor in self._module.state_dict().items()}
-        torch.save(state, self.directory / trial.WEIGHTS)
+        try:
+            (self.directory / trial.JOB).write_text(json.dumps(asdict(self._job)))
+            state = {key: tensor.cpu() for key, tensor in self._module.state_dict().items()}
+            torch.save(state, self.directory / trial.WEIGHTS)
+        except (OSError, RuntimeError) as error:  # torch has no other word for a full disk
+            shutil.rmtree(self.directory, ignore_errors=True)
+            what = (str(error).splitlines() or [type(error).__name__])[0]
+            raise self._failure(f"the weights cannot be written: {what}", lasting=False) from error
         with (self.directory / "stderr").open("wb") as stderr:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", trial.__name__, str(self.directory)],

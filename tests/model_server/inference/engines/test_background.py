@@ -103,6 +103,24 @@ def test_what_does_not_fit_into_memory_is_skipped_and_it_is_said(search, tmp_pat
     assert not list(tmp_path.glob("engines/*/choice.json")), "the next pod may have more"
 
 
+FULL = "[enforce fail at inline_container.cc:672] . PytorchStreamWriter failed writing file data/0: file write failed"
+"""What torch 2.13.0 raises where the disk is full, a RuntimeError."""
+
+
+def test_a_disk_that_is_full_leaves_eager_and_nothing_behind(search, tmp_path, monkeypatch, caplog):
+    def save(_state, path):
+        path.write_bytes(b"half")
+        raise RuntimeError(FULL)
+
+    monkeypatch.setattr(child.torch, "save", save)
+    done = search(tmp_path / "engines").run()
+    assert done.swapped == []
+    assert ("trial", "failed") in done.counted
+    assert "the weights cannot be written: " in caplog.text
+    assert not any(record.exc_info for record in caplog.records)
+    assert not list(tmp_path.rglob("trial"))
+
+
 def test_a_directory_that_cannot_be_written_to_leaves_eager(search, tmp_path, caplog):
     (tmp_path / "engines").write_text("a file")
     assert search(tmp_path / "engines").run().swapped == []
