@@ -60,8 +60,9 @@ def run(argv: Sequence[str]) -> int:
     """Runs one verb; returns the exit code. Nothing that goes wrong is more than one line."""
     arguments = parser().parse_args(argv)
     verb: Verb = arguments.verb
+    report = Report(as_json=arguments.json)
     try:
-        return verb.run(arguments, Report(as_json=arguments.json))
+        return verb.run(arguments, report)
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -72,6 +73,7 @@ def run(argv: Sequence[str]) -> int:
         if failure is None:
             logger.debug("The traceback of what ended the command:", exc_info=True)
             failure = ToolFailure(f"unexpected {type(error).__name__}: {_first_line(error)}")
+        report.clear()
         sys.stderr.write(f"catfish: {failure}\n")
         return failure.exit_code
 

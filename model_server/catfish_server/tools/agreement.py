@@ -66,7 +66,8 @@ class Agreement:
         shares: of the reference's answers, by class.
         seconds_before: processor time of the reference for one image, the median.
         seconds_after: that of the candidate.
-        accuracy_before: share of the labelled pictures that the reference answers right; None without labels.
+        accuracy_before: share of the labelled pictures that the reference answers right; None where no label is the
+            name of a class.
         accuracy_after: that of the candidate.
         changed: the pictures that get another class.
     """
@@ -153,8 +154,8 @@ def measure(
         shares={name: before.count(name) / len(before) for name in classes[0]},
         seconds_before=told[0].seconds,
         seconds_after=told[1].seconds,
-        accuracy_before=_accuracy(before, samples.labels),
-        accuracy_after=_accuracy(after, samples.labels),
+        accuracy_before=_accuracy(before, samples.labels, classes[0]),
+        accuracy_after=_accuracy(after, samples.labels, classes[1]),
         changed=changed,
     )
 
@@ -253,6 +254,7 @@ def _probabilities(logits: Logits) -> Logits:
     return shares
 
 
-def _accuracy(found: Sequence[str], labels: Sequence[str | None]) -> float | None:
-    hits = [answer == label for answer, label in zip(found, labels, strict=True) if label is not None]
+def _accuracy(found: Sequence[str], labels: Sequence[str | None], classes: Sequence[str]) -> float | None:
+    """Of the pictures whose directory is named for a class: any other name says nothing of the answer."""
+    hits = [answer == label for answer, label in zip(found, labels, strict=True) if label in classes]
     return sum(hits) / len(hits) if hits else None

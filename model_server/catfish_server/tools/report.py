@@ -43,14 +43,14 @@ class Report:
 
     def note(self, text: str) -> None:
         """Says something that the user should know; the result in JSON has all of it under `notes`."""
-        self._clear()
+        self.clear()
         self.notes.append(text)
         if not self._as_json:
             self._err.write(f"note: {text}\n")
 
     def result(self, result: Result) -> None:
         """Prints the result, once."""
-        self._clear()
+        self.clear()
         if self._as_json:
             whole = {**result, "notes": self.notes} if self.notes else result
             self._out.write(json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
@@ -58,7 +58,7 @@ class Report:
             self._out.write("".join(f"{line}\n" for line in table(result)))
         self._out.flush()
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
         """Takes away what `progress` has left on the terminal."""
         if self._shown:
             self._err.write(f"\r{' ' * self._shown}\r")

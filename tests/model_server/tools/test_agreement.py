@@ -1,6 +1,7 @@
 """Two files asked for the same pictures."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -62,6 +63,12 @@ def test_the_names_of_classes_count_and_not_their_places(kit, pictures, tmp_path
     moved = changed_weights(kit, tmp_path / "w.safetensors", turn_round, classes=("fish", "cat"))
     found = agreement.measure(source(kit.weights), moved, pictures)
     assert (found.agreeing, found.max_difference) == (40, None)
+
+
+def test_directories_that_are_no_classes_say_nothing_of_the_accuracy(kit, pictures):
+    named = replace(pictures, labels=("holiday",) * len(pictures.labels))
+    found = agreement.measure(source(kit.weights), source(kit.weights), named)
+    assert (found.accuracy_before, found.accuracy_after) == (None, None)
 
 
 def test_an_answer_that_is_not_finite_agrees_with_none(kit, pictures, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import nullcontext
 
 import onnx
 import pytest
@@ -9,7 +10,10 @@ import torch
 
 from catfish_server.inference.engines import onnx as engine
 from catfish_server.tools import metadata
+from catfish_server.tools.agreement import Agreement
+from catfish_server.tools.errors import Refused
 from catfish_server.tools.opened import Source
+from catfish_server.tools.verbs.quantize import gate
 from catfish_server.weights.formats import Format
 from tests.model_server.whole_models import save_torchscript
 
@@ -46,7 +50,7 @@ def kinds(path):
     return {node.op_type for node in onnx.load(path).graph.node}
 
 
-def test_weights_become_a_file_that_says_how_well_it_does(quantize, kit):
+def test_weights_become_a_file_that_says_how_well_it_does(quantize, kit, catfish):
     code, told, complaint, out = quantize("--json")
     assert code == 0, complaint
     facts = json.loads(told)
@@ -61,6 +65,8 @@ def test_weights_become_a_file_that_says_how_well_it_does(quantize, kit):
     about = metadata.About.read(metadata.read(out, Format.ONNX))
     assert about.measured is not None
     assert about.measured["agreement"] == facts["agreement"]
+    code, told, complaint = catfish("inspect", out, "--json")
+    assert (code, json.loads(told)["measured"]) == (0, about.measured), complaint
     assert (about.made_by, about.architecture) == ("quantize", "resnet18")
     assert about.source_sha256 == Source(path=kit.weights, architecture="resnet18").open().sha256
 
@@ -73,6 +79,25 @@ def test_a_file_that_answers_otherwise_is_refused_and_not_left(quantize, kit, tm
     assert "of 40 pictures" in complaint
     assert len([line for line in complaint.splitlines() if line.startswith("catfish:")]) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("agreeing", "accepted"), [(297, True), (296, False)])
+def test_ninety_nine_in_a_hundred_must_agree(agreeing, accepted):
+    found = Agreement(
+        n=300,
+        agreeing=agreeing,
+        lower_bound_95=0.9,
+        max_difference=0.1,
+        max_probability_difference=0.1,
+        shares={},
+        seconds_before=1.0,
+        seconds_after=1.0,
+        accuracy_before=None,
+        accuracy_after=None,
+        changed=(),
+    )
+    with nullcontext() if accepted else pytest.raises(Refused, match=f"{agreeing} of 300 pictures"):
+        gate(found)
 
 
 def test_a_refused_file_leaves_the_one_that_was_there(quantize, kit, plain, tmp_path):

@@ -2,9 +2,11 @@
 
 import io
 import json
+import sys
 
 import pytest
 
+from catfish_server.tools.__main__ import run
 from catfish_server.tools.report import Report, table
 
 
@@ -31,6 +33,15 @@ def test_progress_takes_the_place_of_what_was_said_and_leaves_before_the_result(
     told.result({"n": 1})
     assert err.getvalue() == "\rcomparing: 10/20\rdone            \r    \r"
     assert out.getvalue() == "n  1\n"
+
+
+def test_a_failure_stands_on_a_line_of_its_own_on_a_terminal(monkeypatch, tmp_path):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    (tmp_path / "page").write_text("<html>")
+    assert run(["inspect", str(tmp_path / "page")]) == 3
+    assert terminal.getvalue().startswith("\rreading the file\r")
+    assert terminal.getvalue().rpartition("\r")[2].startswith(f"catfish: {tmp_path}/page is a web page")
 
 
 def test_a_note_goes_beside_the_table_and_into_the_json():

@@ -45,8 +45,9 @@ def run(arguments: argparse.Namespace, report: Report) -> int:
             "parameters": sum(int(str(row["parameters"])) for row in layers),
             "made_by": found.about.made_by,
             "source_sha256": found.about.source_sha256,
+            **({"measured": found.about.measured} if found.about.measured else {}),
             "layers": layers,
-            "to_serve": _needed(found),
+            "to_serve": _needed(found, given=arguments.classes),
             **code,
         }
     )
@@ -71,8 +72,8 @@ def _input(found: Opened) -> dict[str, Value | Sequence[Value] | Mapping[str, Va
     }
 
 
-def _needed(found: Opened) -> dict[str, Value | Sequence[Value]]:
-    """The fields of a `CatfishModel` that this file asks for."""
+def _needed(found: Opened, *, given: Sequence[str] | None) -> dict[str, Value | Sequence[Value]]:
+    """The fields of a `CatfishModel` that this file asks for; `given` are classes that the caller named."""
     needed: dict[str, Value | Sequence[Value]] = {"spec.model.architecture": found.architecture}
     if found.format in formats.CODE:
         needed["spec.weights.sha256"] = found.sha256
@@ -80,7 +81,9 @@ def _needed(found: Opened) -> dict[str, Value | Sequence[Value]]:
         needed["spec.model.imageSize"] = found.image_size
     if found.preprocess is None and (found.mean, found.std) != (IMAGENET_MEAN, IMAGENET_STD):
         needed |= {"spec.model.mean": list(found.mean), "spec.model.std": list(found.std)}
-    if found.classes is None:
+    if given:
+        needed["spec.model.classes"] = list(given)
+    elif found.classes is None:
         needed["spec.model.classes"] = f"{found.outputs} names"
     return needed
 

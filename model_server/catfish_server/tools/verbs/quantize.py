@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace, report: Report) -> int:
         )
         facts = _facts(arguments, made, found)
         _note(found, report, held_out=bool(arguments.samples))
-        _gate(found)
+        gate(found)
         _annotate(made, opened, facts)
     report.result({"out": str(arguments.out), **facts})
     return DONE
@@ -129,7 +129,12 @@ def _note(found: Agreement, report: Report, *, held_out: bool) -> None:
         report.note("some of the pictures were also calibrated with; --samples names others to check with")
 
 
-def _gate(found: Agreement) -> None:
+def gate(found: Agreement) -> None:
+    """Refuses what answers otherwise than its source.
+
+    Raises:
+        Refused: fewer than `LEAST_AGREEMENT` get the same class, or an answer is not finite.
+    """
     if found.share < LEAST_AGREEMENT or found.max_difference in {None, float("inf")}:
         example = found.changed[0] if found.changed else None
         told = f" ({example.name}: {example.before}, now {example.after})" if example else ""
