@@ -131,9 +131,13 @@ class Service:
         started = time.monotonic()
         with self._passes():
             outputs = self.classifier.infer(batch)
-        return outputs, self.journal.inferred(
-            batch, outputs, caller=caller, seconds=time.monotonic() - started
-        )
+        seconds = time.monotonic() - started
+        if np.isfinite(outputs).all():  # else it is no prediction
+            self.metrics.timed(seconds)
+            for image, logits in zip(batch, outputs, strict=True):
+                prediction = self.classifier.prediction(image, logits)
+                self.metrics.predicted(prediction.label, unknown=self._is_unknown(prediction))
+        return outputs, self.journal.inferred(batch, outputs, caller=caller, seconds=seconds)
 
     def _decoded(self, image: Encoded) -> Image.Image:
         with self._stage("decode"), blaming(image.field):

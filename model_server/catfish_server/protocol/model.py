@@ -81,6 +81,12 @@ class OpenModel:
         return _PLATFORMS.get(self._settings.architecture, "pytorch_state_dict")
 
     @property
+    def runtime(self) -> dict[str, str]:
+        """What runs the model at this moment."""
+        now = self.service.classifier.runtime
+        return {"engine": now.engine, "device": now.device, "instruction_set": now.instruction_set}
+
+    @property
     def outputs(self) -> tuple[Declared, ...]:
         """What may be asked for, as the model's owner allows."""
         classes = len(self.service.classifier.classes)

@@ -69,6 +69,7 @@ class _Views:
             platform=self._model.platform,
             inputs=[_described(item) for item in self._model.inputs],
             outputs=[_described(item) for item in self._model.outputs],
+            parameters=self._model.runtime,
         )
 
     def model_ready(self, name: str, version: str = "") -> Response:

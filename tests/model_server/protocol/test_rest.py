@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 
+from catfish_server import cpus
 from catfish_server.protocol import tensors
 
 INFER = "/v2/models/catfish/infer"
@@ -47,7 +48,7 @@ def error(response, status):
     return response.get_json()["error"]
 
 
-def test_the_server_and_the_model_describe_themselves(client_of):
+def test_the_server_and_the_model_describe_themselves(client_of, classifier):
     client = client_of(return_probabilities=True)
     told = client.get("/v2").get_json()
     assert (told["name"], told["extensions"]) == ("catfish", ["binary_tensor_data", "classification"])
@@ -66,8 +67,14 @@ def test_the_server_and_the_model_describe_themselves(client_of):
             {"name": "logits", "datatype": "FP32", "shape": [-1, 2]},
         ],
     }
-    assert client.get("/v2/models/catfish").get_json() == model
-    assert client.get("/v2/models/catfish/versions/catfish-0123456789").get_json() == model
+    told = client.get("/v2/models/catfish").get_json()
+    assert told.pop("parameters") == {
+        "engine": classifier.runtime.engine,
+        "device": "cpu",
+        "instruction_set": cpus.instruction_set(),
+    }
+    assert told == model
+    assert client.get("/v2/models/catfish/versions/catfish-0123456789").get_json().items() > model.items()
 
 
 def test_a_model_that_keeps_its_probabilities_does_not_list_them(client_of):
@@ -118,6 +125,15 @@ def test_pixels_below_the_threshold_are_unknown(client_of, pixels):
         named(client_of(unknown_threshold=1.0).post(INFER, json=plain(pixels)))["label"]["data"]
         == ["unknown"] * 2
     )
+
+
+def test_pixels_are_counted_by_class_and_timed_like_images(client_of, pixels):
+    client = client_of()
+    labels = named(client.post(INFER, json=plain(pixels)))["label"]["data"]
+    lines = client.metrics.text().decode().splitlines()
+    assert "catfish_images_total 2.0" in lines
+    assert "catfish_request_duration_seconds_count 1.0" in lines
+    assert f'catfish_predictions_total{{label="{labels[0]}"}} {labels.count(labels[0])}.0' in lines
 
 
 def test_tensors_come_and_go_as_bytes(client_of, pixels):
