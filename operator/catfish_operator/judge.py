@@ -2,7 +2,7 @@
 
 import re
 
-from catfish_operator import canary, pods, watch
+from catfish_operator import canary, pods, progress, watch
 from catfish_operator.model import CatfishModel, Json
 from catfish_operator.observed import Observed
 from catfish_operator.pods import Fault
@@ -15,11 +15,6 @@ PULL_STRIKES_SECONDS = 15.0
 
 IDLE_SECONDS = 10.0
 """How often to look at a revision that has nothing to go back to and does not get ready."""
-
-
-def held(record: Record, model: CatfishModel) -> bool:
-    """Says whether the rollout stops at its first new pods."""
-    return model.rollout.canary.seconds > 0 and record.verdict != "proven" and record.released_at is None
 
 
 def fault(
@@ -59,7 +54,7 @@ def failed(
         return None
     if found_fault and _is_final(found_fault, observed, found):
         return found_fault
-    if found.complete or not _overdue(observed, found, model=model, record=record):
+    if progress.whole(observed, found) or not _overdue(observed, model=model, record=record):
         return None
     return found_fault or Fault(reason="ProgressDeadlineExceeded", detail=_stuck(observed, found))
 
@@ -94,10 +89,9 @@ def _is_final(one: Fault, observed: Observed, found: Progress) -> bool:
     return one.patience == "none" or (one.patience == "strikes" and one.strikes >= pods.STRIKES)
 
 
-def _overdue(observed: Observed, found: Progress, *, model: CatfishModel, record: Record) -> bool:
+def _overdue(observed: Observed, *, model: CatfishModel, record: Record) -> bool:
     """Says whether nothing has risen within the deadline, of what is still to rise."""
-    facts = observed.watch.since
-    if watch.replaced(found) in facts or (held(record, model) and watch.FIRST_READY in facts):
+    if progress.held(record, model) and watch.FIRST_READY in observed.watch.since:
         return False
     return observed.watch.quiet >= model.rollout.progress_deadline_seconds
 

@@ -6,6 +6,7 @@ from catfish_operator import pods
 from catfish_operator.model import CatfishModel, Json
 from catfish_operator.observed import Observed
 from catfish_operator.reasons import Verdict, progressing, settled
+from catfish_operator.resources.record import Record
 
 STAGES = ("fetching", "loading", "warming", "verifying", "ready")
 """The stages of docs/contract.md in their order; what a pod does after them is no progress."""
@@ -110,6 +111,20 @@ def verdict(found: Progress, *, model: CatfishModel, target: str) -> Verdict:
     if found.total > found.wanted:
         return progressing("Scaling", f"{found.total} pods are there, {found.wanted} wanted")
     return progressing("PodsStarting", f"{found.available} of {found.wanted} pods are available")
+
+
+def held(record: Record, model: CatfishModel) -> bool:
+    """Says whether the rollout stops at its first new pods."""
+    return model.rollout.canary.seconds > 0 and record.verdict != "proven" and record.released_at is None
+
+
+def whole(observed: Observed, found: Progress) -> bool:
+    """Says whether every pod is of the target and available, or was until more of them were asked for.
+
+    Scaling is not a rollout: a pod that is added later, and finds no room, says nothing of the revision.
+    """
+    number = observed.watch.whole
+    return found.complete or (found.replaced and 0 < number <= min(found.wanted, found.available))
 
 
 def asked(observed: Observed, found: Progress) -> bool:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from catfish_operator import judge, pods, progress
+from catfish_operator import pods, progress
 from catfish_operator.course import Course, text
 from catfish_operator.history import Entry, History
 from catfish_operator.model import CatfishModel
@@ -51,7 +51,7 @@ def failed_before(
     return Course(
         verdict=verdict,
         serve=name or target,
-        held=there is not None and judge.held(there.record, model),
+        held=there is not None and progress.held(there.record, model),
         look_after=_retried_after(observed, failure),
     )
 
@@ -81,7 +81,7 @@ def undone(
         return replace(course, records={target: kept}, confirm=True)
     course = failed_before(observed, found, failure, model=model, target=target, history=history)
     kept = replace(kept, released_at=None)  # what has not been replaced yet will not be
-    return replace(course, held=judge.held(kept, model), records={target: kept}, confirm=True)
+    return replace(course, held=progress.held(kept, model), records={target: kept}, confirm=True)
 
 
 def deserves_another_try(failure: Failure, model: CatfishModel, history: History, *, now: datetime) -> bool:

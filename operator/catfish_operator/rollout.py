@@ -67,7 +67,7 @@ def _paused(
     return Course(
         verdict=verdict,
         serve=serve,
-        held=of_served is not None and judge.held(of_served, model),
+        held=of_served is not None and progress.held(of_served, model),
         records=records,
     )
 
@@ -131,7 +131,7 @@ def _judged(
             awaited=undo and record.verdict is None,
         ),
         serve=target,
-        held=judge.held(record, model),
+        held=progress.held(record, model),
         records=records | {target: record},
         confirm=lasting and protected,
         look_after=_look_after(record, observed, found, model=model),
@@ -156,7 +156,7 @@ def _moved_on(record: Record, observed: Observed, found: Progress, *, model: Cat
             if found.complete and not record.result
             else record
         )
-    if judge.held(record, model):
+    if progress.held(record, model):
         if not _watched_enough(observed, found, model):
             return record
         record = replace(record, released_at=now, unobserved=not canary.observed_enough(observed, found))
@@ -165,7 +165,7 @@ def _moved_on(record: Record, observed: Observed, found: Progress, *, model: Cat
         return replace(record, released_at=now)
     fact = watch.replaced(found)
     baked = fact in observed.watch.since and observed.watch.lasted(fact) >= model.rollout.bake_seconds
-    if found.complete and baked:
+    if progress.whole(observed, found) and baked:
         return replace(record, verdict="proven", failure=None, result="Completed", finished_at=now)
     return record
 
@@ -225,7 +225,7 @@ def _verdict(
         if record.verdict == "proven" or not found.wanted:
             return verdict
         return Verdict(phase="baking", reason="Baking", message=sentence("Baking"))
-    if judge.held(record, model) and found.chosen:
+    if progress.held(record, model) and found.chosen:
         first = max(1, min(model.rollout.max_surge, found.wanted))
         stand = f"{found.ready} of the {first} first pods of {target} are ready"
         seconds = _watched_seconds(found, model)
@@ -244,7 +244,7 @@ def _look_after(record: Record, observed: Observed, found: Progress, *, model: C
     """When to look again: often while something to protect is at stake, else when a time has come."""
     if record.verdict is not None or not found.wanted:
         return None
-    if judge.held(record, model) or found.outdated:
+    if progress.held(record, model) or found.outdated:
         return LOOK_SECONDS
     left = model.rollout.bake_seconds - observed.watch.lasted(watch.replaced(found))
     return min(LOOK_SECONDS, max(0.1, left)) if found.replaced and left > 0 else judge.IDLE_SECONDS

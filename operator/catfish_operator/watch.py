@@ -44,6 +44,9 @@ def look(
     same = before.trial == trial
     best = tuple(map(max, numbers, before.best)) if same and before.best else numbers
     since = before.since if same else {}
+    awaits_nothing = found.complete or (
+        progress.held(record, model) and found.first_ready(model.rollout.max_surge)
+    )
     goes_on = before.trial[:2] == trial[:2]
     began = before.began if goes_on else at
     return Watch(
@@ -51,7 +54,8 @@ def look(
         at=at,
         since={fact: since.get(fact, at) for fact in _facts(observed, found, surge=model.rollout.max_surge)},
         best=best,
-        progressed_at=before.progressed_at if same and best == before.best else at,
+        whole=found.wanted if found.complete else before.whole if same else 0,
+        progressed_at=before.progressed_at if same and best == before.best and not awaits_nothing else at,
         ready=_ready(before.ready if goes_on else {}, found),
         began=began,
         baseline=_baseline(before.baseline if goes_on else {}, observed.readings, found, began=began),
