@@ -16,6 +16,18 @@ SERVING = 64
 """How many kinds of serving pods the CRD lets the status tell apart."""
 
 
+LOOSE = {
+    (
+        True,
+        True,
+    ): "Going back to it is only as good as its tag and its URL: it names no digest of the image and no "
+    "sha256 of the weights.",
+    (True, False): "Going back to it is only as good as its tag: it names no digest of the image.",
+    (False, True): "Going back to it is only as good as its URL: it names no sha256 of the weights.",
+}
+"""What is said of a revision whose (image, weights) are named by what may become another thing."""
+
+
 def account(plan: Plan, observed: Observed, *, serving: list[Json]) -> Json:
     """The fields; one that has nothing to tell is empty or None."""
     target, stable = plan.history.find(plan.target), plan.history.proven()
@@ -35,12 +47,16 @@ def account(plan: Plan, observed: Observed, *, serving: list[Json]) -> Json:
 
 
 def changed(plan: Plan, observed: Observed, *, serving: list[Json]) -> str | None:
-    """`ImageChanged` or `WeightsChanged` if serving pods of one revision are not the same; None if they are."""
+    """`ImageChanged` or `WeightsChanged` if what serves is not all that the revision was; None if it is.
+
+    The pods of one revision are compared with each other, and with what its first pod told.
+    """
     for name in {pods.revision_of(pod) for pod in serving}:
         same = [pod for pod in serving if pods.revision_of(pod) == name]
-        if len({image for pod in same if (image := _image(pod)[1])}) > 1:
-            return "ImageChanged"
         entry = plan.history.find(name)
+        images = {pods.image(pod)[1] for pod in same} | {entry.record.image_id or "" if entry else ""}
+        if len(images - {""}) > 1:
+            return "ImageChanged"
         known = (entry.record.weights or {}).get("sha256") if entry else None
         told = {_digest(observed, pod) for pod in same} | {known}
         if len(told - {None}) > 1:
@@ -48,23 +64,26 @@ def changed(plan: Plan, observed: Observed, *, serving: list[Json]) -> str | Non
     return None
 
 
+def loose(plan: Plan, observed: Observed) -> str | None:
+    """That what serves may become another thing under its name, as far as it may; None: it cannot."""
+    entry = plan.history.find(progress.live_revision(observed.deployment))
+    inputs = (entry.live.get("data") or {}).get("inputs") or {} if entry else {}
+    tag = "@" not in inputs.get("image", "@")
+    url = "weights" in inputs and not inputs["weights"].get("sha256")
+    return LOOSE.get((tag, url))
+
+
 def _serving(plan: Plan, observed: Observed, *, serving: list[Json]) -> list[Json]:
     """One item for each revision, image and digest that Ready pods run."""
     kinds = Counter(
-        (pods.revision_of(pod) or "", *_image(pod), _weights(plan, observed, pod) or "") for pod in serving
+        (pods.revision_of(pod) or "", *pods.image(pod), _weights(plan, observed, pod) or "")
+        for pod in serving
     )
     items = []
     for (name, image, image_id, sha256), number in sorted(kinds.items()):
         item = {"name": name, "image": image, "imageID": image_id, "weightsSHA256": sha256}
         items.append({key: value for key, value in item.items() if value} | {"pods": number})
     return items[:SERVING]
-
-
-def _image(pod: Json) -> tuple[str, str]:
-    """The image of the pod's server: its name in the spec, and what the node made of it."""
-    container = pods.server((pod.get("spec") or {}).get("containers"))
-    status = pods.server((pod.get("status") or {}).get("containerStatuses"))
-    return str(container.get("image") or ""), str(status.get("imageID") or "")
 
 
 def _weights(plan: Plan, observed: Observed, pod: Json) -> str | None:

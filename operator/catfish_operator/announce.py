@@ -89,7 +89,7 @@ def _superseded(before: Json | None, after: Json) -> dict[str, Announcement]:
     if not _overtaken(before, after):
         return {}
     old, new = ((status or {}).get("targetRevision") for status in (before, after))
-    text = f"Revision {old} was neither proven nor had it failed when {new} was asked for."
+    text = f"The rollout of revision {old} had not ended when {new} was asked for."
     return {SUPERSEDED: _announcement(SUPERSEDED, text, bad=False)}
 
 

@@ -23,6 +23,7 @@ class Reading:
             the time that these took.
         counted: whether the numbers could be read at all.
         weights: sha256, bytes, format and downloadSeconds, None before they are known.
+        golden: right and total of the golden images, None before they are answered.
         at: when it was told, in seconds of a monotonic clock; two that tell the same are equal all the same.
     """
 
@@ -34,6 +35,7 @@ class Reading:
     seconds: float = 0.0
     counted: bool = False
     weights: Json | None = None
+    golden: Json | None = None
     at: float = field(default=0.0, compare=False)
 
 

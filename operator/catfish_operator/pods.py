@@ -101,6 +101,12 @@ def server(containers: list[Json] | None) -> Json:
     return next(found, (containers or [{}])[0])
 
 
+def image(pod: Json) -> tuple[str, str]:
+    """The image of the pod's server: its name in the spec, and what the node made of it ("" as long as it did not)."""
+    container = server((pod.get("spec") or {}).get("containers"))
+    return str(container.get("image") or ""), str(server(_containers(pod)).get("imageID") or "")
+
+
 def restarts(pod: Json) -> int:
     """How often the pod's server was started again."""
     return int(server(_containers(pod)).get("restartCount") or 0)

@@ -66,7 +66,7 @@ SETTLED: Final = {
 EVENTS: Final = {
     "CanaryUnobserved": "A revision was released by time alone: too few requests to compare its first pods by",
     "DriftRepaired": "Somebody changed an object of the model, and the change was taken back",
-    "Superseded": "Another revision was asked for before this one was proven or had failed",
+    "Superseded": "Another revision was asked for while this one's rollout had not ended",
 }
 """What an Event tells and no condition does."""
 

@@ -14,7 +14,7 @@ from catfish_operator import canary, judge, pods, progress, rollback, watch
 from catfish_operator.course import Course, text
 from catfish_operator.history import History
 from catfish_operator.model import CatfishModel
-from catfish_operator.observed import Observed
+from catfish_operator.observed import Observed, Reading
 from catfish_operator.pods import Fault
 from catfish_operator.progress import Progress
 from catfish_operator.reasons import Verdict, progressing, sentence, stalled
@@ -73,9 +73,14 @@ def _paused(
 
 
 def _begun(record: Record, observed: Observed, found: Progress) -> Record:
-    """The record with the beginning of the rollout in it. With nothing to protect there is nothing to hold."""
+    """The record with the beginning of the rollout in it. With nothing to protect there is nothing to hold.
+
+    What lies behind a tag and a URL may be another thing than at an earlier try, unless that one was proven.
+    """
     now = text(observed.now)
     protect = bool(found.outdated) and record.verdict != "proven"
+    if record.verdict != "proven":
+        record = replace(record, weights=None, golden=None, image_id=None)
     return replace(
         record,
         started_at=now,
@@ -107,7 +112,7 @@ def _judged(
 ) -> Course:
     """The course of a target that may go on, as its pods have it: those of an earlier try do not count."""
     undo = history.proven(besides=target) is not None and model.rollout.auto_rollback
-    record = _with_weights(records[target], observed, found)
+    record = _with_facts(records[target], observed, found)
     protected = undo or found.serving
     fault = None if begins else judge.fault(observed, found, model=model, record=record, protected=protected)
     failed = None if begins else judge.failed(fault, observed, found, model=model, record=record)
@@ -138,13 +143,20 @@ def _judged(
     )
 
 
-def _with_weights(record: Record, observed: Observed, found: Progress) -> Record:
-    """The record with what the first new pod tells of the weights that it has loaded."""
-    if record.weights:
-        return record
-    readings = (observed.readings.get(pods.identity(pod)) for pod in found.fresh)
-    weights = next((reading.weights for reading in readings if reading and reading.weights), None)
-    return replace(record, weights=weights) if weights else record
+def _with_facts(record: Record, observed: Observed, found: Progress) -> Record:
+    """The record with what the first new pod tells of its weights, its image and the golden images."""
+    told = [observed.readings.get(pods.identity(pod)) or Reading() for pod in found.fresh]
+    runs = (
+        pods.image(pod)[1]
+        for pod, reading in zip(found.fresh, told, strict=True)
+        if reading.weights or pods.ready(pod)
+    )
+    return replace(
+        record,
+        weights=record.weights or next((reading.weights for reading in told if reading.weights), None),
+        golden=record.golden or next((reading.golden for reading in told if reading.golden), None),
+        image_id=record.image_id or next(filter(None, runs), None),
+    )
 
 
 def _moved_on(record: Record, observed: Observed, found: Progress, *, model: CatfishModel) -> Record:

@@ -6,6 +6,7 @@ lost status is written again as it was, and computing a status from its own outc
 
 from catfish_operator import account, pods, progress, reasons
 from catfish_operator.actions import Plan
+from catfish_operator.history import Entry
 from catfish_operator.model import CatfishModel, Json
 from catfish_operator.observed import Observed
 from catfish_operator.reasons import Verdict
@@ -101,8 +102,12 @@ Said = tuple[bool, str, str]
 def _conditions(observed: Observed, plan: Plan, *, verdict: Verdict, serving: list[Json]) -> list[Json]:
     said = {
         "Ready": _ready(observed, plan, verdict=verdict, serving=serving),
-        "UpToDate": _up_to_date(verdict),
-        "Reconciling": (verdict.phase in ("progressing", "baking"), verdict.reason, verdict.message),
+        "UpToDate": _up_to_date(observed, plan, verdict),
+        "Reconciling": (
+            verdict.phase in ("progressing", "baking", "paused"),
+            verdict.reason,
+            verdict.message,
+        ),
         "Stalled": _stalled(verdict),
         "WeightsReady": _weights_ready(observed, plan, verdict=verdict),
     }
@@ -137,10 +142,18 @@ def _ready(observed: Observed, plan: Plan, *, verdict: Verdict, serving: list[Js
     return False, reason, reasons.sentence(reason)
 
 
-def _up_to_date(verdict: Verdict) -> Said:
-    if verdict.phase == "baking":
-        return True, "RolloutCompleted", reasons.sentence("RolloutCompleted")
-    return verdict.phase == "settled", verdict.reason, verdict.message
+def _up_to_date(observed: Observed, plan: Plan, verdict: Verdict) -> Said:
+    baking = verdict.phase == "baking"
+    reason, text = ("RolloutCompleted", None) if baking else (verdict.reason, verdict.message)
+    said = text or reasons.sentence(reason)
+    note = account.loose(plan, observed) if verdict.phase in ("settled", "baking", "reverted") else None
+    return baking or verdict.phase == "settled", reason, f"{said} {note}" if note else said
+
+
+def _golden(entry: Entry | None) -> str:
+    """What came of the golden images, where there are any."""
+    score = entry.record.golden if entry else None
+    return f"{score['right']} of {score['total']} golden images were answered right" if score else ""
 
 
 def _stalled(verdict: Verdict) -> Said:
@@ -159,5 +172,5 @@ def _weights_ready(observed: Observed, plan: Plan, *, verdict: Verdict) -> Said:
     told = (observed.readings.get(pods.identity(pod)) for pod in fresh)
     loaded = any(map(pods.ready, fresh)) or any(reading and reading.stage in LOADED for reading in told)
     if loaded or (entry and entry.record.weights and entry.record.verdict):
-        return True, "WeightsLoaded", reasons.sentence("WeightsLoaded")
+        return True, "WeightsLoaded", reasons.sentence("WeightsLoaded", _golden(entry))
     return False, "WeightsAwaited", reasons.sentence("WeightsAwaited")

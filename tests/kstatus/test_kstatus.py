@@ -26,7 +26,7 @@ SAYS = {
     "rolled back": "Failed",
     "retry pending": "Failed",
     "first stalled": "Failed",
-    "paused": "Current",
+    "paused": "InProgress",
     "deleted": "Terminating",
     "unseen": "InProgress",
     # What cannot be had from it: it takes a Ready that is False for something that will come.

@@ -30,9 +30,11 @@ catfish_request_duration_seconds_sum 4.5
 """
 WEIGHTS = {"sha256": DIGEST, "bytes": 44, "format": "safetensors", "downloadSeconds": 1.23}
 
+GOLDEN = {"verification": {"right": 3, "total": 4}}
+
 
 def test_a_whole_answer_is_read():
-    told = json.dumps({"stage": "fetching", "done": 7, "total": 9, "weights": WEIGHTS}).encode()
+    told = json.dumps({"stage": "fetching", "done": 7, "total": 9, "weights": WEIGHTS} | GOLDEN).encode()
     assert parse(told, METRICS) == Reading(
         stage="fetching",
         done=7,
@@ -42,6 +44,7 @@ def test_a_whole_answer_is_read():
         predictions=90,
         seconds=4.5,
         weights=WEIGHTS | {"downloadSeconds": 1.2},
+        golden={"right": 3, "total": 4},
     )
 
 

@@ -24,6 +24,9 @@ FULL = Record(
     result="RolledBack",
     unobserved=True,
     weights={"sha256": "0" * 64},
+    golden={"right": 3, "total": 4},
+    image_id="docker.io/library/catfish-server@sha256:0",
+    retry="x",
 )
 
 
@@ -49,6 +52,15 @@ def test_the_keys_are_those_of_the_status():
     assert set(raw) == {
         *("reason", "message", "pod", "exitCode", "failedAt", "retryAt", "tries", "retry", "number")
     }
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [None, [], {}, {"right": 1}, {"right": 2, "total": 1}, {"right": -1, "total": 1}, {"right": "1", "total": 1},
+     {"right": 0, "total": 0}, {"right": 0.5, "total": 1}],
+)  # fmt: skip
+def test_a_score_that_is_none_is_not_told(raw):
+    assert record.golden(raw) is None
 
 
 @pytest.mark.parametrize("value", ["", "{", "[]", "1", "null", '{"reason": 1}', "[" * 9000])

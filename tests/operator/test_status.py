@@ -5,6 +5,7 @@ import pytest
 
 from catfish_operator import plan as planning
 from catfish_operator import reasons, status
+from catfish_operator.observed import Reading
 from catfish_operator.resources.metadata import selector
 from tests.operator.world import NOW, World, body, revision_pod
 
@@ -37,12 +38,16 @@ def test_a_model_that_is_settled_says_so_in_every_field():
     loaded = "A pod of the target revision has fetched, verified and loaded the weights."
     times = {"startedAt": "2026-01-02T03:04:05Z", "result": "Completed"}
     everything = "Every pod runs what the spec asks for."
+    loose = (
+        "Going back to it is only as good as its tag and its URL: it names no digest of the image and no "
+        "sha256 of the weights."
+    )
     assert world.status() == {
         "observedGeneration": 1,
         "message": f"2 pods serve {target} at http://192.0.2.1.",
         "conditions": [
             condition("Ready", "True", "Serving", "A pod behind the Service answers."),
-            condition("UpToDate", "True", "RolloutCompleted", everything),
+            condition("UpToDate", "True", "RolloutCompleted", f"{everything} {loose}"),
             condition("Reconciling", "False", "RolloutCompleted", everything),
             condition("Stalled", "False", "NotStalled", "Nothing is in the way."),
             condition("WeightsReady", "True", "WeightsLoaded", loaded),
@@ -174,3 +179,32 @@ def test_a_foreign_deployment_and_service_are_not_spoken_of_as_ours():
 
 def test_every_reason_that_an_image_may_report_has_a_sentence():
     assert set(reasons.STALLED) >= reasons.REPORTED
+
+
+@pytest.mark.parametrize(
+    ("image", "sha256", "note"),
+    [
+        ("catfish-server:v1", None, "as its tag and its URL: it names no digest of the image and no sha256"),
+        ("catfish-server:v1", "1" * 64, "as its tag: it names no digest of the image"),
+        ("catfish-server@sha256:" + "2" * 64, None, "as its URL: it names no sha256"),
+        ("catfish-server@sha256:" + "2" * 64, "1" * 64, None),
+    ],
+)
+def test_what_may_become_another_thing_under_its_name_is_told(image, sha256, note):
+    weights = {"url": "https://models.example.com/cat.pt"} | ({"sha256": sha256} if sha256 else {})
+    world = settled(image=image, weights=weights)
+    message = next(item["message"] for item in world.status()["conditions"] if item["type"] == "UpToDate")
+    assert message.startswith("Every pod runs what the spec asks for.")
+    assert ("Going back" in message) == (note is not None)
+    assert (note or "") in message
+
+
+def test_what_came_of_the_golden_images_is_told():
+    world = settled()
+    world.readings = {
+        item["metadata"]["name"]: Reading(golden={"right": 3, "total": 4}) for item in world.pods
+    }
+    world.settle()
+    world.readings = {}
+    message = next(item["message"] for item in world.status()["conditions"] if item["type"] == "WeightsReady")
+    assert message.endswith("loaded the weights: 3 of 4 golden images were answered right.")

@@ -147,6 +147,7 @@ def parse(readyz: bytes, metrics: bytes) -> Reading:
         stage=stage if isinstance(stage, str) and stage in STAGES else None,
         done=done if isinstance(done, int) and 0 <= done < 1 << 50 else 0,
         weights=record.weights(told.get("weights")),
+        golden=record.golden(told.get("verification")),
         counted=counts is not None,
         requests=int(counts.requests) if counts else 0,
         errors=int(counts.errors) if counts else 0,

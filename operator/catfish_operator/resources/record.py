@@ -62,6 +62,8 @@ class Record:
         finished_at, result: how its latest rollout ended; None while it is under way.
         unobserved: the first pods were released by time alone: too few requests, or none that could be read.
         weights: sha256, bytes, format and downloadSeconds as its first pod reported them.
+        golden: right and total of the golden images, as its first pod answered them.
+        image_id: what the first node that ran it made of the image's name.
         retry: the value that the annotation `catfish.dev/retry` of the model had when the spec last asked for it.
     """
 
@@ -73,6 +75,8 @@ class Record:
     result: Result | None = None
     unobserved: bool = False
     weights: Json | None = None
+    golden: Json | None = None
+    image_id: str | None = None
     retry: str | None = None
 
 
@@ -99,6 +103,8 @@ def read(live: Json) -> Record:
         result=cast("Result", result) if result in get_args(Result) else None,
         unobserved=told.get("unobserved") is True,
         weights=weights(_object(annotations.get(WEIGHTS))),
+        golden=golden(told.get("verification")),
+        image_id=_text(told.get("imageID")),
         retry=_text(told.get("retry")),
     )
 
@@ -123,6 +129,8 @@ def rollout(record: Record) -> Json:
             "finishedAt": record.finished_at,
             "result": record.result,
             "unobserved": record.unobserved or None,
+            "verification": record.golden,
+            "imageID": record.image_id,
             "retry": record.retry,
         }
     )
@@ -151,6 +159,14 @@ def weights(raw: object) -> Json | None:
     if isinstance(seconds := raw.get("downloadSeconds"), int | float) and 0 <= seconds < 1e9:
         facts["downloadSeconds"] = round(float(seconds), 1)
     return facts
+
+
+def golden(raw: object) -> Json | None:
+    """How many golden images were answered right, and how many there are; None unless that is what it says."""
+    found = {name: raw.get(name) for name in ("right", "total")} if isinstance(raw, dict) else {}
+    right, total = found.get("right"), found.get("total")
+    sound = isinstance(right, int) and isinstance(total, int) and 0 <= right <= total < 1 << 31
+    return found if sound and total else None
 
 
 def _failure(raw: Json) -> Failure | None:

@@ -5,16 +5,14 @@ import struct
 import tracemalloc
 import warnings
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from catfish_server.errors import Overloaded, RequestError
+from catfish_server.errors import RequestError
 from catfish_server.images import webp
 from catfish_server.images.decode import FORMATS, BrokenImage, NotAnImage, TooManyPixels, decode
-from catfish_server.images.room import Room
 
 
 def picture(width=64, height=48, mode="RGB"):
@@ -214,94 +212,3 @@ def test_random_damage_never_raises_anything_but_an_error_of_the_request(kind):
             damaged[rng.randrange(len(damaged))] = rng.randrange(256)
         with contextlib.suppress(RequestError):
             decode(bytes(damaged), max_pixels=1_000_000)
-
-
-class Watched(Room):
-    """A room that remembers the most that was in it, and lets its guests go when it is told to."""
-
-    def __init__(self, pixels, **options):
-        super().__init__(pixels, **options)
-        self.most, self.asked = 0, []
-
-    @contextlib.contextmanager
-    def held(self, pixels):
-        self.asked.append(pixels)
-        with super().held(pixels):
-            self.most = max(self.most, self.taken)
-            yield
-
-
-@pytest.mark.parametrize("kind", FORMATS)
-def test_images_decoded_at_the_same_time_share_one_room(kind):
-    data, room = encoded(Image.new("RGB", (400, 300)), kind), Watched(250_000, patience_seconds=30)
-    with ThreadPoolExecutor(8) as pool:
-        images = list(pool.map(lambda _: decode(data, room=room), range(24)))
-    assert [image.size for image in images] == [(400, 300)] * 24
-    assert 120_000 <= room.most <= 250_000
-    assert room.taken == 0
-
-
-def test_who_finds_no_room_in_time_is_told_to_come_back_and_decodes_nothing():
-    room = Room(100, patience_seconds=0.05)
-    with room.held(90), pytest.raises(Overloaded) as caught:
-        decode(encoded(picture(), "PNG"), room=room)
-    assert (caught.value.status, caught.value.reason) == (503, "decoding")
-    assert decode(encoded(picture(), "PNG"), room=room).size == (
-        64,
-        48,
-    )  # more than the room, and alone in it
-
-
-def test_a_damaged_image_gives_its_room_back():
-    room = Room(10_000)
-    with pytest.raises(RequestError):
-        decode(encoded(picture(), "PNG")[:200], room=room)
-    assert room.taken == 0
-
-
-def test_a_jpeg_takes_the_room_of_the_size_that_it_is_decoded_at():
-    room = Watched(10_000_000)
-    small = decode(encoded(picture(2000, 1600), "JPEG"), shorter_side=110, room=room)
-    assert room.asked == [small.width * small.height]
-
-
-def scan_by_scan(data):
-    """A greyscale JPEG's headers changed into those of three colours, of which the first scan brings one."""
-    at = data.index(b"\xff\xc0")
-    frame = bytearray(data[at : at + 10])
-    frame[2:4], frame[9] = (17).to_bytes(2, "big"), 3
-    more = b"".join(bytes([number, 0x11, 0]) for number in (2, 3))
-    return data[:at] + bytes(frame) + data[at + 10 : at + 13] + more + data[at + 13 :]
-
-
-@pytest.mark.parametrize("how", ["progressive", "one colour after the other"])
-def test_a_jpeg_of_several_scans_takes_the_room_of_its_whole_size(how):
-    """Its decoder holds the coefficients of all of it, at whatever scale it decodes."""
-    whole, room = picture(2000, 1600), Watched(10_000_000)
-    if how == "progressive":
-        decode(encoded(whole, "JPEG", progressive=True), shorter_side=110, room=room)
-    else:
-        with contextlib.suppress(BrokenImage):  # the other colours never come
-            decode(scan_by_scan(encoded(whole.convert("L"), "JPEG")), shorter_side=110, room=room)
-    assert room.asked == [2000 * 1600]
-    assert room.taken == 0
-
-
-def test_a_jpeg_of_very_many_scans_is_refused_before_any_of_them_is_walked():
-    data = encoded(picture(), "JPEG", progressive=True)
-    at = data.rindex(b"\xff\xda")
-    assert decode(data[:at] + data[at:-2] * 80 + data[-2:]).size == (64, 48)
-    with pytest.raises(BrokenImage, match="more than 100 scans"):
-        decode(data[:at] + data[at:-2] * 101 + data[-2:])
-
-
-@pytest.mark.parametrize("kind", FORMATS)
-def test_a_large_image_is_not_kept_larger_than_the_caller_needs(kind):
-    small = decode(encoded(picture(1000, 800), kind), shorter_side=100)
-    assert 200 <= min(small.size) < 400
-    assert small.width / small.height == pytest.approx(1.25, abs=0.01)
-
-
-def test_what_is_kept_of_an_image_has_the_colours_of_the_whole():
-    image = Image.new("RGB", (800, 800), (10, 200, 30))
-    assert decode(encoded(image, "PNG"), shorter_side=100).getpixel((50, 50)) == (10, 200, 30)

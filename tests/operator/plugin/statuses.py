@@ -127,7 +127,13 @@ MODELS = {
     ),
     "first stalled": model(said(nothing=NO_POD, up_to_date="ChecksumMismatch", stalled=MISMATCH)),
     "paused": model(
-        said(up_to_date="Paused", why="spec.rollout.paused is true.", pods=[(V1, 3)], stableRevision=V1)
+        said(
+            up_to_date="Paused",
+            why="spec.rollout.paused is true.",
+            reconciling=("Paused", "spec.rollout.paused is true."),
+            pods=[(V1, 3)],
+            stableRevision=V1,
+        )
     ),
     "deleted": model(said(up_to_date=True, pods=[(V2, 3)]), deletionTimestamp="2026-01-02T03:05:00Z"),
 }

@@ -108,7 +108,8 @@ def test_paused_leaves_the_pods_as_they_are_until_it_is_resumed():
     assert live_revision(world) != world.plan().target
     assert not held(world), "the hold is one of v2's, and v1 serves"
     assert said(world)["UpToDate"] == ("False", "Paused")
-    assert said(world)["Stalled"][0] == said(world)["Reconciling"][0] == "False"
+    assert said(world)["Stalled"][0] == "False"
+    assert said(world)["Reconciling"] == ("True", "Paused"), "what waits is not there yet"
     world.change(rollout={"paused": False})
     world.settle()
     assert live_revision(world) == world.plan().target
@@ -128,6 +129,38 @@ def test_pods_with_other_images_or_weights_in_one_revision_are_reported():
     }
     assert said(world)["Ready"] == ("True", "WeightsChanged")
     assert [item["pods"] for item in world.status()["servingRevisions"]] == [1, 1]
+
+
+def test_a_single_pod_that_got_another_image_under_the_same_tag_is_reported():
+    world = proven(replicas=1)
+    running(world, image_id="sha256:a")
+    world.settle()
+    assert said(world)["Ready"] == ("True", "Serving")
+    running(world, image_id="sha256:b")
+    assert said(world)["Ready"] == ("True", "ImageChanged")
+
+
+def running(world, *, image_id):
+    """The only pod runs this image."""
+    (only,) = world.pods
+    only["status"]["containerStatuses"] = [{"name": "server", "imageID": image_id, "ready": True}]
+
+
+def test_another_try_may_find_other_things_under_the_same_names():
+    world = updated()
+    first(world, ready=False, containerStatuses=[container(ended(report())) | {"imageID": "sha256:a"}])
+    world.readings = {"cat-new": Reading(stage="loading", weights={"sha256": "1" * 64})}
+    assert_rolled_back(world, "ChecksumMismatch")
+    assert world.record(world.target).image_id == "sha256:a"
+    world.pods = world.pods[:3]
+    world.model["metadata"]["annotations"] = {"catfish.dev/retry": "1"}
+    world.readings = {}
+    world.settle()
+    first(world, containerStatuses=[container(ready=True) | {"imageID": "sha256:b"}])
+    world.readings = {"cat-new": Reading(stage="ready", weights={"sha256": "2" * 64})}
+    world.settle()
+    told = world.record(world.target)
+    assert (told.image_id, told.weights["sha256"][:1]) == ("sha256:b", "2")
 
 
 def test_a_mesh_sidecar_before_the_server_counts_for_nothing():
