@@ -15,11 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import rollout_page
+from benchmarks.rollout_disturbances import Disturbances
 from demo import cluster
 from demo.kube import ROOT, Json, Kube
 from demo.report import Report
-from tests.faults import disruptions, kinds, world
+from tests.faults import kinds, world
 from tests.faults.campaign import Campaign, Lane, lanes
+from tests.faults.disruptions import QUIET_SECONDS
 from tests.faults.outcome import Outcome
 
 TARGET = Path("build/bench/rollout.json")
@@ -53,51 +55,48 @@ def main() -> int:
     print(_settings(options), flush=True)
     rows = measure(kube, wanted, options)
     print()
-    for line in table([row for row, _ in rows]):
+    for line in table(rows):
         print(line)
-    _write([row for row, _ in rows], options)
+    _write(rows, options)
     complaints = [
-        f"{row['kind']}, {row['replicas']} replicas: {sentence}" for row, said in rows for sentence in said
+        f"{row['kind']}, {row['replicas']} replicas: {sentence}"
+        for row in rows
+        if row["system"] == "catfish"
+        for sentence in row["complaints"]
     ]
     print("\n" + ("\n".join(complaints) or "All as promised."))
     return int(bool(complaints))
 
 
-def measure(kube: Kube, wanted: Sequence[Lane], options: "Options") -> list[tuple[Json, list[str]]]:
-    """The rows, in the order of the kinds, and what is wrong with each."""
+def measure(kube: Kube, wanted: Sequence[Lane], options: "Options") -> list[Json]:
+    """The rows, in the order of the kinds."""
     started = time.monotonic()
-    away = disruptions.ApiServerAway(options.apiserver_away) if options.apiserver_away else None
+    disturbances = Disturbances(
+        kube, kill_operator=options.kill_operator, apiserver_away=options.apiserver_away
+    )
 
     def told(lane: Lane, outcome: Outcome, seconds: float) -> None:
-        row = row_of(lane, outcome, grace=options.grace)
+        disturbances.over(outcome)
+        row = row_of(lane, outcome, disturbances, grace=options.grace(outcome.kind))
         print(f"{time.monotonic() - started:6.0f} s  {line_of(row)}  ({seconds:.0f} s)", flush=True)
 
     campaign = Campaign(
-        kube=kube, rate=options.rate, parallel=options.parallel, told=told, together=away is not None
+        kube=kube, rate=options.rate, parallel=options.parallel, told=told, together=disturbances.together
     )
-    if away is not None:
-        campaign.disturb = disruptions.after_all(away, of=len(wanted))
-    elif options.kill_operator:
-        campaign.disturb = lambda: disruptions.when_reported(lambda: disruptions.kill_operator(kube))
+    disturbances.disturb(campaign, lanes=len(wanted))
     try:
         found = campaign.run(wanted)
     finally:
-        if away is not None:
-            away.join()
+        disturbances.close()
     order = [kind.name for kind in (*kinds.KINDS, *kinds.WITH_DEFAULTS)]
     found.sort(key=lambda each: (each[0].system, order.index(each[1].kind.name), each[0].replicas))
-    return [
-        (
-            row_of(lane, outcome, grace=options.grace),
-            outcome.complaints(grace=options.grace) if lane.system == "catfish" else [],
-        )
-        for lane, outcome in found
-    ]
+    return [row_of(lane, outcome, disturbances, grace=options.grace(outcome.kind)) for lane, outcome in found]
 
 
-def row_of(lane: Lane, outcome: Outcome, *, grace: float) -> Json:
-    """The figures of one attempt; `grace` as in `Outcome.complaints`."""
+def row_of(lane: Lane, outcome: Outcome, disturbances: Disturbances, *, grace: float) -> Json:
+    """The figures of one attempt, and what is to complain of; `grace` as in `Outcome.complaints`."""
     seen = outcome.sight
+    complaints = outcome.complaints(grace=grace) + disturbances.complaints(outcome)
     return {
         "system": lane.system,
         "kind": outcome.kind.name,
@@ -110,9 +109,9 @@ def row_of(lane: Lane, outcome: Outcome, *, grace: float) -> Json:
         "of": outcome.load.total,
         "v1 least": seen.least_v1,
         "least": seen.least_ready,
-        "ok": not outcome.complaints(grace=grace),
+        "ok": not complaints,
         "message": seen.message,
-        "complaints": outcome.complaints(grace=grace),
+        "complaints": complaints,
         "failures": outcome.load.failures,
         "reported": seen.reported,
         "counted from": outcome.since,
@@ -150,11 +149,11 @@ class Options(argparse.Namespace):
     kill_operator: bool
     apiserver_away: float
 
-    @property
-    def grace(self) -> float:
-        """Seconds more that v1 may take, because nobody could act for so long."""
+    def grace(self, kind: kinds.Kind) -> float:
+        """Seconds more that v1 may take, because nobody could act for so long, or the deadline began anew."""
         start = OPERATOR_START_SECONDS if self.kill_operator or self.apiserver_away else 0.0
-        return self.apiserver_away + start
+        anew = QUIET_SECONDS if self.kill_operator and kind.patience == "deadline" else 0.0
+        return self.apiserver_away + start + anew
 
     def chosen(self) -> list[kinds.Kind]:
         """The kinds to try."""
@@ -183,7 +182,7 @@ def _options() -> Options:
     parser.add_argument("--parallel", type=int, default=3, help="models at the same time")
     parser.add_argument("--rate", type=float, default=20, help="requests per second to each model")
     parser.add_argument(
-        "--kill-operator", action="store_true", help="SIGKILL it when a bad pod has shown itself"
+        "--kill-operator", action="store_true", help="SIGKILL it while it decides; one model at a time"
     )
     parser.add_argument(
         "--apiserver-away", type=float, default=0, metavar="SECONDS", help="stop it after the change"

@@ -23,6 +23,7 @@ def gather(kube: Kube, folder: Path, namespaces: list[str]) -> None:
         inside = ("--namespace", name)
         wanted |= {
             f"{name}.events.txt": ("get", "events", "--sort-by=.lastTimestamp", *inside),
+            f"{name}.operator.log": (*operator, name),
             f"{name}.yaml": ("get", kinds, "--output=yaml", *inside),
             f"{name}.log": (
                 *(

@@ -8,7 +8,8 @@ from demo.kube import ROOT, Kube, wait_for
 from demo.report import Report
 
 NAMESPACE = cluster.NAMESPACED.namespace
-NOT_THE_OPERATOR = "app.kubernetes.io/name!=catfish-operator"
+THE_OPERATOR = "app.kubernetes.io/name=catfish-operator"
+NOT_THE_OPERATOR = THE_OPERATOR.replace("=", "!=")
 OVERLAYS = ROOT / "build" / "e2e" / "namespaced"
 MADE_BY_TESTS = "cfm,secrets"
 MADE_OF_MODELS = (

@@ -10,9 +10,8 @@ from demo.cluster import OPERATOR_NAMESPACE
 from demo.kube import Json, Kube
 from localcluster import cluster
 from localcluster.errors import LocalClusterError
+from tests.e2e.namespaced import THE_OPERATOR
 from tests.faults.attempt import Disturb, Moment
-
-THE_OPERATOR = "app.kubernetes.io/name=catfish-operator"
 
 
 def kill_operator(kube: Kube, namespace: str = OPERATOR_NAMESPACE) -> frozenset[str]:
@@ -55,11 +54,19 @@ def _signal(pods: Sequence[Json], number: str) -> int:
     return sent
 
 
+SERVED_SECONDS = 3.0
+"""After which a pod that answers with errors has shown it; until then a client has asked it some fifty times."""
+
+QUIET_SECONDS = 30.0
+"""After which no pod of v2 has shown anything: half of the deadline that the operator waits for."""
+
+
 class OperatorKilledWhileItDecides:
     """Kills the operator when it has a bad pod before its eyes and has not decided anything.
 
     A look comes every 0.4 s and the operator decides within milliseconds, so it is stopped (SIGSTOP) as soon as a
-    pod of v2 is there, and killed (SIGKILL) once that one has shown what it is.
+    pod of v2 is there, and killed (SIGKILL) once that one has shown what it is. Where none does, it is killed in the
+    middle of the deadline, which then begins anew.
 
     Attributes:
         stopped: containers that were.
@@ -80,9 +87,15 @@ class OperatorKilledWhileItDecides:
         if seen.begun is not None and not self.stopped:
             pods = self._kube.list("pods", self._namespace, THE_OPERATOR)
             self.stopped = _signal(pods, "SIGSTOP")
-        elif seen.reported is not None and not self.killed:
+        elif _shown(moment) and not self.killed:
             self.noticed = seen.noticed is not None
             self.killed = kill_operator(self._kube, self._namespace)
+
+    def complaints(self) -> list[str]:
+        """What of the disturbance itself did not come as it should, in sentences."""
+        if not self.killed:
+            return ["the operator was not killed"]
+        return ["the operator had decided before it was killed"] if self.noticed else []
 
     def close(self) -> None:
         """Leaves no operator stopped, whatever came between."""
@@ -90,16 +103,11 @@ class OperatorKilledWhileItDecides:
             kill_operator(self._kube, self._namespace)
 
 
-def when_reported(act: Callable[[], None]) -> Disturb:
-    """Acts once, as soon as a bad pod has shown that it is one: while the operator decides."""
-    done = threading.Event()
-
-    def disturb(moment: Moment) -> None:
-        if (moment.sight.reported is not None or moment.sight.noticed is not None) and not done.is_set():
-            done.set()
-            act()
-
-    return disturb
+def _shown(moment: Moment) -> bool:
+    """Says whether v2 has shown what is wrong with it, or will not."""
+    seen, at = moment.sight, moment.at
+    served = seen.served is not None and at - seen.served >= SERVED_SECONDS
+    return seen.reported is not None or served or at >= QUIET_SECONDS
 
 
 def after_all(disturb: Disturb, *, of: int) -> Callable[[], Disturb]:

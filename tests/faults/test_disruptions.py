@@ -12,8 +12,8 @@ from tests.faults.sight import Sight
 POD = {"metadata": {"name": "operator", "uid": "1"}, "status": {}}
 
 
-def moment(**seen):
-    return Moment(at=0.0, sight=Sight(v1="aaa", replicas=1, **seen))
+def moment(at=0.0, **seen):
+    return Moment(at=at, sight=Sight(v1="aaa", replicas=1, **seen))
 
 
 class Cluster:
@@ -61,7 +61,26 @@ def test_the_operator_is_stopped_when_the_bad_pod_comes_and_killed_when_that_has
         kill(moment(begun=1.0, reported=3.0))
     kill.close()
     assert here.done == ["SIGSTOP", "SIGKILL", "delete"]
-    assert (kill.killed, kill.noticed) == ({"1"}, False)
+    assert (kill.killed, kill.noticed, kill.complaints()) == ({"1"}, False, [])
+
+
+def test_a_pod_that_answers_with_errors_has_shown_itself_when_it_was_asked_for_a_while(here):
+    kill = disruptions.OperatorKilledWhileItDecides(here)
+    kill(moment(1.0, begun=1.0))
+    kill(moment(5.9, begun=1.0, served=3.0))
+    assert here.done == ["SIGSTOP"]
+    kill(moment(6.0, begun=1.0, served=3.0))
+    assert here.done == ["SIGSTOP", "SIGKILL", "delete"]
+
+
+@pytest.mark.parametrize("seen", [{}, {"begun": 1.0}])
+def test_where_no_pod_shows_anything_the_operator_is_killed_in_the_middle_of_its_deadline(here, seen):
+    kill = disruptions.OperatorKilledWhileItDecides(here)
+    kill(moment(1.0, **seen))
+    kill(moment(29.9, **seen))
+    assert here.done == ["SIGSTOP"] * len(seen)
+    kill(moment(30.0, **seen))
+    assert (here.done[len(seen) :], kill.complaints()) == (["SIGKILL", "delete"], [])
 
 
 def test_a_failure_that_was_noticed_before_is_told(here):
@@ -69,6 +88,7 @@ def test_a_failure_that_was_noticed_before_is_told(here):
     kill(moment(begun=1.0))
     kill(moment(begun=1.0, reported=3.0, noticed=3.0))
     assert kill.noticed
+    assert kill.complaints() == ["the operator had decided before it was killed"]
 
 
 def test_an_operator_that_was_stopped_is_not_left_so(here):
@@ -77,6 +97,7 @@ def test_an_operator_that_was_stopped_is_not_left_so(here):
     kill.close()
     assert here.done == ["SIGSTOP", "SIGKILL", "delete"]
     assert kill.killed == frozenset()
+    assert kill.complaints() == ["the operator was not killed"]
 
 
 def test_the_api_server_goes_once_and_for_as_long_as_was_asked(here):

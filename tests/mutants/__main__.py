@@ -18,7 +18,17 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PACKAGE = Path("operator/catfish_operator")
-COPIED = ("operator", "model_server", "crds", "docs", "manifests", "demo", "tests", "pyproject.toml")
+COPIED = (
+    "operator",
+    "model_server",
+    "crds",
+    "docs",
+    "manifests",
+    "demo",
+    "localcluster",
+    "tests",
+    "pyproject.toml",
+)
 PYTEST = ("-m", "pytest", "tests/operator", "-x", "-q", "-p", "no:cacheprovider", "--no-header")
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 
@@ -78,8 +88,8 @@ def tried(mutant: Mutant) -> bool:
     return what == "noticed"
 
 
-def tests(mutant: Mutant | None) -> subprocess.CompletedProcess[str]:
-    """The tests of the operator in a copy with the mutant."""
+def tests(mutant: Mutant | None, *options: str) -> subprocess.CompletedProcess[str]:
+    """The tests of the operator in a copy with the mutant, with more options of pytest."""
     with tempfile.TemporaryDirectory(prefix="catfish-mutant-") as directory:
         copy = Path(directory)
         for name in COPIED:
@@ -89,7 +99,7 @@ def tests(mutant: Mutant | None) -> subprocess.CompletedProcess[str]:
             mutant.put_into(copy)
         # PYTHONPATH is pytest's own setting, so that it is the copy's code that runs.
         environ = {"PATH": "/usr/bin:/bin", "GIT_CEILING_DIRECTORIES": str(copy.parent), "HOME": str(copy)}
-        command = (sys.executable, *PYTEST)
+        command = (sys.executable, *PYTEST, *options)
         return subprocess.run(command, cwd=copy, env=environ, capture_output=True, text=True, check=False)
 
 
