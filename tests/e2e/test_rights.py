@@ -1,34 +1,148 @@
-"""The rights of manifests/base suffice for all that the e2e tests made the operator do.
+"""The rights of manifests/base are those that the e2e tests made the operator need: all of them, and no other.
 
-The test comes after all others. That no right is too much is shown by tests/integration/test_operator_rights.py,
-which lives through cases that no test here does.
+The tests come after all others, and the first one makes up for what no other asks of the operator.
 """
 
 import pytest
 
+from demo import model
 from demo.cluster import NAMESPACED
+from demo.kube import wait_for
 from localcluster import cluster
-from tests.cluster_fixtures import STARTED
+from tests.cluster_fixtures import QUICK, STARTED
 from tests.e2e.audit import AuditOfRun
-from tests.integration.operator_process import wait_for
-from tests.integration.rights import granted, used
+from tests.integration.rights import SERVICE_MONITORS, granted, used
 
 pytestmark = pytest.mark.e2e
-ALIVE = {("catfish.dev", "catfishmodels", "list"), ("coordination.k8s.io", "leases", "update")}
-"""What an operator does that has nothing to do."""
+CHILDREN = ("deployment", "service", "pdb", "hpa", "servicemonitor")
+LABEL = "app.kubernetes.io/name"
+
+
+@pytest.fixture
+def service_monitors(kube):
+    """The kind of the Prometheus operator."""
+    kube.apply(SERVICE_MONITORS)
+    yield
+    kube.run("delete", "crd", SERVICE_MONITORS["metadata"]["name"])
+
+
+class Home:
+    """The test's namespace."""
+
+    def __init__(self, kube, namespace):
+        self.kube, self.namespace = kube, namespace
+
+    def get(self, kind):
+        return self.kube.get(kind, "catfish", self.namespace)
+
+    def change(self, **spec):
+        self.kube.patch("catfish", spec, self.namespace)
+
+    def run(self, *words):
+        return self.kube.run(*words, "--namespace", self.namespace)
+
+    def revisions(self):
+        return {item["metadata"]["name"] for item in self.kube.list("controllerrevisions", self.namespace)}
+
+    def proven(self):
+        return model.proven(self.kube, "catfish", self.namespace)
+
+    def repairs(self):
+        """How often the model's Events tell that a change from outside was taken back."""
+        events, uid = (
+            self.kube.list("events.events.k8s.io", self.namespace),
+            self.get("cfm")["metadata"]["uid"],
+        )
+        told = [
+            item
+            for item in events
+            if item.get("reason") == "DriftRepaired" and item["regarding"]["uid"] == uid
+        ]
+        return sum((item.get("series") or {}).get("count", 1) for item in told)
+
+
+@pytest.mark.usefixtures("service_monitors")
+def test_all_that_a_model_has_comes_is_kept_as_it_was_and_goes(kube, namespace, installation):
+    home = Home(kube, namespace)
+    spec = {
+        "autoscaling": {"minReplicas": 1, "maxReplicas": 2},
+        "resources": {"requests": {"cpu": "100m", "memory": "400Mi"}},
+        "monitoring": {"serviceMonitor": True},
+        "revisionHistoryLimit": 0,
+        "rollout": QUICK,
+    }
+    manifest = model.manifest("catfish", namespace, **spec)
+    del manifest["spec"]["replicas"]
+    kube.apply(manifest)
+    home.proven()
+    wait_for(
+        "a child of each kind", lambda: all(map(home.get, CHILDREN)), seconds=90
+    )  # a resync finds the kind
+    for kind in CHILDREN:
+        its_label_is_put_back(home, kind)
+    its_template_is_put_back(home)
+    old_revisions_go(home)
+    a_bad_update_is_undone(home)
+    home.change(autoscaling=None, monitoring=None, replicas=1)
+    wait_for(
+        "children to be gone", lambda: not any(map(home.get, ("pdb", "hpa", "servicemonitor"))), seconds=30
+    )
+    the_lease_is_made_again(kube, installation)
+    home.proven()
+
+
+def its_label_is_put_back(home, kind):
+    before = home.get(kind)["metadata"]["labels"][LABEL]
+    home.run("label", kind, "catfish", "--overwrite", f"{LABEL}=other")
+    wait_for(
+        f"the label of the {kind} to be as before",
+        lambda: home.get(kind)["metadata"]["labels"].get(LABEL) == before,
+        seconds=30,
+    )
+
+
+def its_template_is_put_back(home):
+    for number in (1, 2):  # the second time is told by the Event of the first
+        home.run("set", "env", "deployment/catfish", f"X={number}")
+        wait_for("it to be told", lambda number=number: home.repairs() >= number, seconds=30)
+        assert '"X"' not in str(home.get("deployment")["spec"]["template"])
+
+
+def old_revisions_go(home):
+    """None is kept but the one that serves and the one to go back to."""
+    (first,) = home.revisions()
+    for number in (1, 2):
+        home.change(podAnnotations={"number": str(number)})
+        home.proven()
+    wait_for("the oldest revision to be gone", lambda: first not in home.revisions(), seconds=30)
+
+
+def a_bad_update_is_undone(home):
+    home.change(model={"architecture": "resnet34"})
+    model.rolled_back(home.kube, "catfish", "ArchitectureMismatch", home.namespace)
+    home.change(model={"architecture": "resnet18"})
+    home.proven()
+
+
+def the_lease_is_made_again(kube, installation):
+    lease, inside = "catfish-operator", installation.namespace
+    before = kube.get("lease", lease, inside)["metadata"]["uid"]
+    kube.run("delete", "lease", lease, "--namespace", inside)
+    wait_for(
+        "another Lease",
+        lambda: (found := kube.get("lease", lease, inside)) and found["metadata"]["uid"] != before,
+        seconds=60,
+    )
 
 
 @pytest.mark.usefixtures("kube")
-def test_the_operator_asked_for_nothing_that_it_may_not_do(pytestconfig, installation):
+def test_the_operator_asked_for_all_that_it_may_do_and_for_nothing_else(pytestconfig, installation):
     where = "*" if installation == NAMESPACED else installation.namespace  # some tests install one more
     user = f"system:serviceaccount:{where}:catfish-operator"
     audit = AuditOfRun(cluster.current().plane.audit_log, user=user, since=pytestconfig.stash[STARTED])
-    wait_for(lambda: used(audit) >= ALIVE, seconds=90, what="the operator is at work")
     assert audit.covers_the_run(), "the audit log was rotated away: run fewer tests at once"
     needed, given = used(audit), granted()
+    pytestconfig.get_terminal_writer().line(f"\nrights used: {len(needed & given)} of {len(given)}")
     assert audit.forbidden() == []
     assert sorted(needed - given) == []
-    terminal = pytestconfig.get_terminal_writer()
-    terminal.line(f"\nrights used: {len(needed & given)} of {len(given)}; by no test that ran:")
-    for group, resource, verb in sorted(given - needed):
-        terminal.line(f"  {verb} {resource}{'.' if group else ''}{group}")
+    assert sorted(given - needed) == []

@@ -4,6 +4,28 @@ import yaml
 
 from tests.integration.operator_process import ROOT
 
+SERVICE_MONITORS = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "servicemonitors.monitoring.coreos.com"},
+    "spec": {
+        "group": "monitoring.coreos.com",
+        "names": {"kind": "ServiceMonitor", "plural": "servicemonitors"},
+        "scope": "Namespaced",
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {
+                    "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+                },
+            }
+        ],
+    },
+}
+"""The CRD of the Prometheus operator, as far as a ServiceMonitor needs it."""
+
 
 def granted():
     """The rights in manifests/base/rbac.yaml."""
@@ -19,13 +41,13 @@ def granted():
 
 
 def used(audit):
-    """The rights that the operator's requests needed. An apply that makes an object needs two."""
+    """The rights that the operator's requests needed. An apply, or an update, that makes an object needs two."""
     found = set()
     for entry in audit.entries() + audit.entries("ResponseStarted"):
         ref = entry["objectRef"]
         below = f"/{ref['subresource']}" if "subresource" in ref else ""
         right = (ref.get("apiGroup", ""), ref["resource"] + below)
         found.add((*right, entry["verb"]))
-        if entry["verb"] == "patch" and entry["responseStatus"].get("code") == 201:
+        if entry["verb"] in {"patch", "update"} and entry["responseStatus"].get("code") == 201:
             found.add((*right, "create"))
     return found

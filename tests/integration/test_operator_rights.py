@@ -19,7 +19,7 @@ from tests.integration.operator_process import (
     model,
     wait_for,
 )
-from tests.integration.rights import granted, used
+from tests.integration.rights import SERVICE_MONITORS, granted, used
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"
 
@@ -36,28 +36,6 @@ class Watched(House):
 
     def until_used(self, *right, what):
         wait_for(lambda: right in used(self.audit), seconds=40, what=what)
-
-
-SERVICE_MONITORS = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "servicemonitors.monitoring.coreos.com"},
-    "spec": {
-        "group": "monitoring.coreos.com",
-        "names": {"kind": "ServiceMonitor", "plural": "servicemonitors"},
-        "scope": "Namespaced",
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "schema": {
-                    "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-                },
-            }
-        ],
-    },
-}
 
 
 @pytest.fixture
