@@ -114,6 +114,7 @@ def measure(
     candidate: Source,
     samples: Samples,
     *,
+    candidate_samples: Samples | None = None,
     pictures: Sequence[Path] | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Agreement:
@@ -122,9 +123,10 @@ def measure(
     Args:
         reference: what is right, or what was served until now.
         candidate: what is to take its place.
-        samples: of the size and the normalisation that both take.
+        samples: of the size and the normalisation that the reference takes.
+        candidate_samples: the same pictures, of those that the candidate takes; None: as the reference.
         pictures: the files of the samples, for a candidate that is to be given their raw pixels; None: it takes
-            the samples as the reference does.
+            samples.
         progress: told how many pictures are answered and how many there are.
 
     Raises:
@@ -132,7 +134,8 @@ def measure(
     """
     with tempfile.TemporaryDirectory(prefix="catfish-agreement-") as folder:
         directory = Path(folder)
-        _write(directory, (reference, candidate), samples, pictures)
+        prepared = [samples] if candidate_samples is None else [samples, candidate_samples]
+        _write(directory, (reference, candidate), prepared, pictures)
         told = _told(directory, (reference, candidate), progress)
         logits = [np.load(directory / answers.logits_file(number)) for number in range(2)]
     classes = _classes([side.classes for side in told], logits)
@@ -172,15 +175,18 @@ def lower_bound(hits: int, n: int) -> float:
 
 
 def _write(
-    directory: Path, sides: Sequence[Source], samples: Samples, pictures: Sequence[Path] | None
+    directory: Path, sides: Sequence[Source], prepared: Sequence[Samples], pictures: Sequence[Path] | None
 ) -> None:
-    """Writes what the process is to do."""
+    """Writes what the process is to do; one set of samples is for both sides."""
     job = {
         "sides": [{**asdict(side), "path": str(side.path.absolute())} for side in sides],
+        "images": [answers.images_file(number % len(prepared)) for number in range(len(sides))],
         "pictures": None if pictures is None else [str(path.absolute()) for path in pictures],
     }
     (directory / answers.JOB).write_text(json.dumps(job))
-    np.save(directory / answers.IMAGES, np.ascontiguousarray(samples.images.transpose(0, 2, 3, 1)))
+    for number, samples in enumerate(prepared):
+        path = directory / answers.images_file(number)
+        np.save(path, np.ascontiguousarray(samples.images.transpose(0, 2, 3, 1)))
 
 
 def _told(directory: Path, sides: Sequence[Source], progress: Callable[[int, int], None]) -> list[Told]:

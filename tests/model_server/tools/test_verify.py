@@ -5,6 +5,10 @@ import json
 import pytest
 from safetensors.torch import load_file, save_file
 
+from catfish_server.settings import IMAGENET_STD
+from catfish_server.tools import metadata
+from catfish_server.tools.metadata import About
+
 pytestmark = pytest.mark.process
 
 HOW = ("--architecture", "resnet18", "--image-size", "32")
@@ -63,3 +67,48 @@ def test_pictures_without_classes_need_an_older_file(verify, kit, contrary):
     words = ("--against", contrary, "--against-architecture", "resnet18", "--json")
     code, told, _ = verify(kit.weights, *words, pictures=kit.pictures / "cat")
     assert (code, "nobody says which are right" in json.loads(told)["verdict"]) == (1, True)
+
+
+WIDE = tuple(4 * value for value in IMAGENET_STD)
+
+
+@pytest.fixture
+def scaled(kit, tmp_path):
+    """Writes the same model for pictures that are divided by four times as much."""
+
+    def write(**about):
+        tensors = load_file(kit.weights)
+        tensors["conv1.weight"] *= 4
+        path = tmp_path / "scaled.safetensors"
+        save_file(tensors, path, metadata.texts(About(architecture="resnet18", **about), ("cat", "fish")))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("said", ["in the file", "by a flag"])
+def test_the_older_file_gets_pictures_prepared_its_own_way(verify, kit, scaled, said):
+    flags = () if said == "in the file" else ("--against-std", ",".join(map(str, WIDE)))
+    older = scaled() if flags else scaled(std=WIDE)
+    code, told, complaint = verify(kit.weights, "--against", older, *flags, "--json")
+    assert code == 0, complaint
+    found = json.loads(told)
+    assert (found["agreement"], found["max_difference"] < 1e-3) == (1, True)
+    assert found["accuracy_before"] == found["accuracy_after"] >= 0.9
+
+
+def test_so_does_the_newer_one(verify, kit, scaled):
+    code, told, complaint = verify(
+        scaled(std=WIDE), "--against", kit.weights, "--against-architecture", "resnet18",
+        "--against-std", ",".join(map(str, IMAGENET_STD)), "--min-accuracy", "0.9", "--json",
+    )  # fmt: skip
+    assert (code, json.loads(told)["agreement"]) == (0, 1), complaint
+
+
+def test_an_older_file_with_its_preprocessing_inside_keeps_its_own_size(verify, kit, catfish, tmp_path):
+    older = tmp_path / "older.pt"
+    how = ("--with-preprocess", "--architecture", "resnet18", "--image-size", "40", "--std", "1,1,1")
+    code, _, complaint = catfish("export", "trace", kit.weights, older, *how)
+    assert code == 0, complaint
+    code, told, complaint = verify(kit.weights, "--against", older, "--trust", "--json")
+    assert (code, json.loads(told)["n"]) == (0, 40), complaint

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from catfish_server import readers
@@ -10,13 +11,14 @@ from catfish_server.errors import VerificationFailed
 from catfish_server.images.decode import MAX_PIXELS
 from catfish_server.inference import verification
 from catfish_server.inference.classifier import Classifier
-from catfish_server.tools import agreement, samples
+from catfish_server.tools import agreement, metadata, samples
 from catfish_server.tools import arguments as shared
 from catfish_server.tools.agreement import Agreement
 from catfish_server.tools.errors import DONE, WORSE, Refused, Usage
-from catfish_server.tools.opened import Opened
+from catfish_server.tools.metadata import About
+from catfish_server.tools.opened import Opened, identify
 from catfish_server.tools.report import Report, Value
-from catfish_server.tools.samples import label_of
+from catfish_server.tools.samples import Preparation, label_of
 from catfish_server.tools.verbs.quantize import LEAST_AGREEMENT
 
 Facts = dict[str, Value | Sequence[Mapping[str, Value]]]
@@ -44,12 +46,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="to answer right, 0..1; default: 1, and with --against whatever OLD reaches",
     )
-    parser.add_argument(
-        "--against-architecture",
-        metavar="NAME",
-        help="of OLD's weights; default: as the file says, else resnet50",
-    )
     shared.add_model(parser)
+    shared.add_against(parser)
 
 
 def run(arguments: argparse.Namespace, report: Report) -> int:
@@ -122,13 +120,33 @@ def _golden(
 
 def _compared(arguments: argparse.Namespace, opened: Opened, report: Report) -> Agreement:
     newer = shared.source(arguments.new, arguments)
-    older = replace(newer, path=arguments.against, architecture=arguments.against_architecture)
-    pictures = shared.pictures(arguments.samples, opened, limit=arguments.limit, report=report)
+    own = Preparation(image_size=opened.image_size, mean=opened.mean, std=opened.std)
+    before = _prepared(arguments, own)
+    older = replace(
+        newer,
+        path=arguments.against,
+        architecture=arguments.against_architecture,
+        image_size=before.image_size,
+        mean=before.mean,
+        std=before.std,
+    )
+    take = partial(shared.pictures, arguments.samples, limit=arguments.limit, report=report)
     return agreement.measure(
         older,
         newer,
-        pictures,
+        take(before),
+        candidate_samples=None if before == own else take(own),
         progress=lambda done, total: report.progress("comparing answers", done, total),
+    )
+
+
+def _prepared(arguments: argparse.Namespace, newer: Preparation) -> Preparation:
+    """What the pods of the older file do to pictures: what nobody says of it is as for the newer one."""
+    about = About.read(metadata.read(arguments.against, identify(arguments.against)))
+    return Preparation(
+        image_size=arguments.against_image_size or about.image_size or newer.image_size,
+        mean=arguments.against_mean or about.mean or newer.mean,
+        std=arguments.against_std or about.std or newer.std,
     )
 
 
