@@ -92,9 +92,11 @@ def test_ninety_nine_in_a_hundred_must_agree(agreeing, accepted):
         shares={},
         seconds_before=1.0,
         seconds_after=1.0,
+        labelled=0,
         accuracy_before=None,
         accuracy_after=None,
         changed=(),
+        not_finite=(),
     )
     with nullcontext() if accepted else pytest.raises(Refused, match=f"{agreeing} of 300 pictures"):
         gate(found)
