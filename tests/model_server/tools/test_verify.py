@@ -69,6 +69,7 @@ def test_pictures_without_classes_need_an_older_file(verify, kit, contrary):
     words = ("--against", contrary, "--against-architecture", "resnet18", "--json")
     code, told, _ = verify(kit.weights, *words, pictures=kit.pictures / "cat")
     assert (code, "nobody says which are right" in json.loads(told)["verdict"]) == (1, True)
+    assert json.loads(told)["unlabelled_pictures"] == 20
 
 
 WIDE = tuple(4 * value for value in IMAGENET_STD)
@@ -159,7 +160,7 @@ def test_pictures_of_no_class_are_counted_and_not_judged(verify, kit, mixed):
     found = json.loads(told)
     assert (found["golden_pictures"], found["unlabelled_pictures"]) == (12, 12)
     assert found["notes"] == [
-        "12 of 24 pictures are in no directory of a class (holiday): nobody says what is right for them"
+        "12 of 24 pictures are in no directory of a class that the model knows (holiday): they are no golden pictures"
     ]
 
 
@@ -203,3 +204,9 @@ def test_how_long_either_takes_for_a_picture_is_told(verify, kit):
         ["ms", "before"],
         ["ms", "after"],
     ]
+
+
+def test_an_accuracy_that_nobody_can_tell_is_no_accuracy_that_is_reached(verify, kit):
+    words = ("--min-accuracy", "0.5", "--against", kit.weights, *OLDER)
+    code, _, complaint = verify(kit.weights, *words, pictures=kit.pictures / "cat")
+    assert (code, "--min-accuracy asks for pictures in a directory for each class" in complaint) == (2, True)

@@ -76,9 +76,13 @@ def run(arguments: argparse.Namespace, report: Report) -> int:
         )
     report.progress("opening the model")
     opened = shared.source(arguments.new, arguments).open()
-    result: Facts = {"file": str(arguments.new)}
+    result: Facts = {"file": str(arguments.new), "unlabelled_pictures": len(names)}
     if in_directories:
         result |= _golden(opened, names, arguments, report)
+    if arguments.min_accuracy and "accuracy" not in result:
+        raise Usage(
+            f"--min-accuracy asks for pictures in a directory for each class, and {arguments.samples} has none"
+        )
     if arguments.against is None:
         report.result(result)
         return DONE
@@ -86,6 +90,7 @@ def run(arguments: argparse.Namespace, report: Report) -> int:
     if found.not_finite:
         raise Refused(verification.not_finite(found.not_finite[0]))
     worse = _worse(found)
+    result["unlabelled_pictures"] = found.n - found.labelled  # the older file may know more classes
     report.result({**result, "verdict": worse or "not worse", **_facts(found)})
     return WORSE if worse else DONE
 
@@ -129,8 +134,8 @@ def _labelled(
     if len(golden) < len(names):
         told = f" ({_listed(others)})" if others else ""
         report.note(
-            f"{len(names) - len(golden)} of {len(names)} pictures are in no directory of a class{told}: nobody says "
-            "what is right for them"
+            f"{len(names) - len(golden)} of {len(names)} pictures are in no directory of a class that the model "
+            f"knows{told}: they are no golden pictures"
         )
     return golden
 
