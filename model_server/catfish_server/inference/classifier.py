@@ -233,7 +233,8 @@ class Classifier:
         Raises:
             NonFiniteOutput: they are not finite.
         """
-        return replace(self._prediction(logits), input=image, output=logits)
+        found = answer(logits, self._classes, unknown_threshold=self._unknown_threshold)
+        return replace(found, input=image, output=logits)
 
     def on_close(self, end: Callable[[], None]) -> None:
         """Has `close` call this first: what works on the model in the background ends with it."""
@@ -272,14 +273,20 @@ class Classifier:
         logits = self.engine.infer(batches, timeout_seconds=timeout_seconds)
         return [self.prediction(image[0], row[0]) for image, row in zip(batches, logits, strict=True)]
 
-    def _prediction(self, logits: Logits) -> Prediction:
-        if not np.isfinite(logits).all():
-            raise NonFiniteOutput("The model answered with a value that is not finite.")
-        probabilities = dict(zip(self._classes, _softmax(logits), strict=True))
-        label, probability = max(probabilities.items(), key=lambda item: item[1])
-        if self._unknown_threshold is not None and probability < self._unknown_threshold:
-            label = UNKNOWN
-        return Prediction(label=label, probability=probability, probabilities=MappingProxyType(probabilities))
+
+def answer(logits: Logits, classes: Sequence[str], *, unknown_threshold: float | None) -> Prediction:
+    """What the logits of one image, (classes,), mean.
+
+    Raises:
+        NonFiniteOutput: they are not finite.
+    """
+    if not np.isfinite(logits).all():
+        raise NonFiniteOutput("The model answered with a value that is not finite.")
+    probabilities = dict(zip(classes, _softmax(logits), strict=True))
+    label, probability = max(probabilities.items(), key=lambda item: item[1])
+    if unknown_threshold is not None and probability < unknown_threshold:
+        label = UNKNOWN
+    return Prediction(label=label, probability=probability, probabilities=MappingProxyType(probabilities))
 
 
 def _softmax(logits: Logits) -> list[float]:

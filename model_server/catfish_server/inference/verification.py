@@ -45,7 +45,7 @@ def verify(
     wrong: list[str] = []
     for done, (name, expected) in enumerate(samples):
         progress(done, len(samples))
-        found = _answer(classifier, directory / name, max_pixels=max_pixels)
+        found = _answer(classifier, directory, name, max_pixels=max_pixels)
         if found != expected:
             wrong.append(f"{name[:SHOWN]}: {found[:SHOWN]}, expected {expected[:SHOWN]}")
     progress(len(samples), len(samples))
@@ -64,15 +64,20 @@ def _check_classes(samples: Sequence[tuple[str, str]], known: Sequence[str]) -> 
             )
 
 
-def _answer(classifier: Classifier, path: Path, *, max_pixels: int) -> str:
+def not_finite(name: str) -> str:
+    """What is said of a picture whose answer is NaN or infinity."""
+    return f"the model answers {name[:SHOWN]} with NaN or infinity"
+
+
+def _answer(classifier: Classifier, directory: Path, file: str, *, max_pixels: int) -> str:
     """The class of one golden image, or that there is none."""
-    name = path.name[:SHOWN]
+    name = file[:SHOWN]
     try:
-        return classify(classifier, path.read_bytes(), max_pixels=max_pixels).label
+        return classify(classifier, (directory / file).read_bytes(), max_pixels=max_pixels).label
     except OSError as error:
         raise InvalidSpec(f"spec.verification.samples: {name} cannot be read: {error.strerror}") from error
     except NonFiniteOutput as error:
-        raise NonFiniteWeights(f"spec.weights.url: the model answers {name} with NaN or infinity") from error
+        raise NonFiniteWeights(f"spec.weights.url: {not_finite(file)}") from error
     except Overloaded:
         return NO_ANSWER
     except RequestError as error:

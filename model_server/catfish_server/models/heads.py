@@ -17,6 +17,9 @@ Shapes = Mapping[str, tuple[int, ...]]
 WITHOUT_SHAPE = (nn.Dropout, nn.ReLU, nn.Hardswish, nn.Identity)
 """Layers that keep the number of features: a block of these and linear ones can be replaced as a whole."""
 
+TOP = frozenset({"fc", "classifier", "head", "heads"})
+"""What the networks of torchvision call the part that makes the logits."""
+
 
 def candidates(model: nn.Module, shapes: Shapes) -> list[tuple[str, nn.Module]]:
     """The heads that the weights may mean, best guess first, each with its place in the model.
@@ -50,6 +53,30 @@ def outputs(model: nn.Module) -> int:
     layer = last_layer(model)[1]
     weight: torch.Tensor = layer.weight  # type: ignore[assignment]  # a Linear or a Conv2d
     return weight.shape[0]
+
+
+def guessed_outputs(shapes: Shapes) -> frozenset[int]:
+    """How many logits weights may make of which nobody knows the architecture; empty where no layer makes any.
+
+    One number where a layer has a name that torchvision gives to heads, else the outputs of all linear layers.
+
+    Args:
+        shapes: of the weights by name.
+    """
+    layers = {
+        key: shape[0]
+        for key, shape in shapes.items()
+        if key.endswith(".weight") and (len(shape) == 2 or (len(shape) == 4 and shape[2:] == (1, 1)))
+    }
+    heads = [key for key in layers if key.partition(".")[0] in TOP]
+    if heads:
+        return frozenset({layers[max(heads, key=_numbered)]})
+    return frozenset(count for key, count in layers.items() if len(shapes[key]) == 2)
+
+
+def _numbered(key: str) -> list[tuple[int, str]]:
+    """Sorts layer 10 after layer 9."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in key.split(".")]
 
 
 def hidden(model: nn.Module) -> int | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from catfish_server.inference.classifier import UNKNOWN, NonFiniteOutput, answer
 from catfish_server.models.model import Logits
 from catfish_server.tools import answers
 from catfish_server.tools.errors import ToolFailure
@@ -25,6 +26,9 @@ from catfish_server.tools.samples import Samples
 
 DETAIL = 300
 """Characters that are told of an error that nobody expected."""
+
+NOTHING_FINITE = "nothing finite"
+"""The answer where there is NaN or infinity among the logits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +47,7 @@ class Changed:
         name: of the file.
         before: the class that the reference answers.
         after: that of the candidate; `nothing finite` for NaN.
-        label: the class that it shows, None where nobody knows.
+        label: the class that it shows, None where its directory is named for none.
     """
 
     name: str
@@ -66,10 +70,11 @@ class Agreement:
         shares: of the reference's answers, by class.
         seconds_before: processor time of the reference for one image, the median.
         seconds_after: that of the candidate.
-        accuracy_before: share of the labelled pictures that the reference answers right; None where no label is the
-            name of a class.
+        labelled: pictures whose label is a class of either.
+        accuracy_before: share of the labelled pictures that the reference answers right; None where there are none.
         accuracy_after: that of the candidate.
         changed: the pictures that get another class.
+        not_finite: names of those that the candidate answers with NaN or infinity.
     """
 
     n: int
@@ -80,9 +85,11 @@ class Agreement:
     shares: Mapping[str, float]
     seconds_before: float
     seconds_after: float
+    labelled: int
     accuracy_before: float | None
     accuracy_after: float | None
     changed: tuple[Changed, ...]
+    not_finite: tuple[str, ...]
 
     @property
     def share(self) -> float:
@@ -114,7 +121,9 @@ def measure(
     candidate: Source,
     samples: Samples,
     *,
+    candidate_samples: Samples | None = None,
     pictures: Sequence[Path] | None = None,
+    unknown_threshold: float | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Agreement:
     """Asks both for every picture.
@@ -122,9 +131,11 @@ def measure(
     Args:
         reference: what is right, or what was served until now.
         candidate: what is to take its place.
-        samples: of the size and the normalisation that both take.
+        samples: of the size and the normalisation that the reference takes.
+        candidate_samples: the same pictures, of those that the candidate takes; None: as the reference.
         pictures: the files of the samples, for a candidate that is to be given their raw pixels; None: it takes
-            the samples as the reference does.
+            samples.
+        unknown_threshold: below this probability either answers `unknown`; None: the most probable class always.
         progress: told how many pictures are answered and how many there are.
 
     Raises:
@@ -132,31 +143,47 @@ def measure(
     """
     with tempfile.TemporaryDirectory(prefix="catfish-agreement-") as folder:
         directory = Path(folder)
-        _write(directory, (reference, candidate), samples, pictures)
+        prepared = [samples] if candidate_samples is None else [samples, candidate_samples]
+        _write(directory, (reference, candidate), prepared, pictures)
         told = _told(directory, (reference, candidate), progress)
         logits = [np.load(directory / answers.logits_file(number)) for number in range(2)]
+    return _agreement(samples, told, logits, unknown_threshold)
+
+
+def _agreement(
+    samples: Samples, told: Sequence[Told], logits: Sequence[Logits], unknown_threshold: float | None
+) -> Agreement:
+    """What the logits of both, (n, classes), say of each other."""
     classes = _classes([side.classes for side in told], logits)
-    before, after = (_answers(rows, names) for rows, names in zip(logits, classes, strict=True))
+    before, after = (
+        _answers(rows, names, unknown_threshold) for rows, names in zip(logits, classes, strict=True)
+    )
+    known = {*classes[0], *classes[1], *(() if unknown_threshold is None else (UNKNOWN,))}
+    shown = [label if label in known else None for label in samples.labels]
     changed = tuple(
         Changed(name=name, before=one, after=other, label=label)
-        for name, one, other, label in zip(samples.names, before, after, samples.labels, strict=True)
+        for name, one, other, label in zip(samples.names, before, after, shown, strict=True)
         if one != other
     )
-    agreeing = len(before) - len(changed)
+    agreeing, comparable = len(before) - len(changed), classes[0] == classes[1]
     return Agreement(
         n=len(before),
         agreeing=agreeing,
         lower_bound_95=lower_bound(agreeing, len(before)),
-        max_difference=_max_difference(logits) if classes[0] == classes[1] else None,
+        max_difference=_max_difference(logits) if comparable else None,
         max_probability_difference=(
-            _max_difference([_probabilities(rows) for rows in logits]) if classes[0] == classes[1] else None
+            _max_difference([_probabilities(rows) for rows in logits]) if comparable else None
         ),
         shares={name: before.count(name) / len(before) for name in classes[0]},
         seconds_before=told[0].seconds,
         seconds_after=told[1].seconds,
-        accuracy_before=_accuracy(before, samples.labels, classes[0]),
-        accuracy_after=_accuracy(after, samples.labels, classes[1]),
+        labelled=sum(label is not None for label in shown),
+        accuracy_before=_accuracy(before, shown),
+        accuracy_after=_accuracy(after, shown),
         changed=changed,
+        not_finite=tuple(
+            name for name, one in zip(samples.names, after, strict=True) if one == NOTHING_FINITE
+        ),
     )
 
 
@@ -172,15 +199,18 @@ def lower_bound(hits: int, n: int) -> float:
 
 
 def _write(
-    directory: Path, sides: Sequence[Source], samples: Samples, pictures: Sequence[Path] | None
+    directory: Path, sides: Sequence[Source], prepared: Sequence[Samples], pictures: Sequence[Path] | None
 ) -> None:
-    """Writes what the process is to do."""
+    """Writes what the process is to do; one set of samples is for both sides."""
     job = {
         "sides": [{**asdict(side), "path": str(side.path.absolute())} for side in sides],
+        "images": [answers.images_file(number % len(prepared)) for number in range(len(sides))],
         "pictures": None if pictures is None else [str(path.absolute()) for path in pictures],
     }
     (directory / answers.JOB).write_text(json.dumps(job))
-    np.save(directory / answers.IMAGES, np.ascontiguousarray(samples.images.transpose(0, 2, 3, 1)))
+    for number, samples in enumerate(prepared):
+        path = directory / answers.images_file(number)
+        np.save(path, np.ascontiguousarray(samples.images.transpose(0, 2, 3, 1)))
 
 
 def _told(directory: Path, sides: Sequence[Source], progress: Callable[[int, int], None]) -> list[Told]:
@@ -234,10 +264,16 @@ def _classes(named: Sequence[Sequence[str] | None], logits: Sequence[Logits]) ->
     return found
 
 
-def _answers(logits: Logits, classes: Sequence[str]) -> list[str]:
-    finite = [bool(np.isfinite(row).all()) for row in logits]
-    best: list[int] = logits.argmax(axis=1).tolist()
-    return [classes[index] if sound else "nothing finite" for index, sound in zip(best, finite, strict=True)]
+def _answers(logits: Logits, classes: Sequence[str], unknown_threshold: float | None) -> list[str]:
+    """What a server would answer."""
+
+    def of(row: Logits) -> str:
+        try:
+            return answer(row, classes, unknown_threshold=unknown_threshold).label
+        except NonFiniteOutput:
+            return NOTHING_FINITE
+
+    return [of(row) for row in logits]
 
 
 def _max_difference(logits: Sequence[Logits]) -> float:
@@ -254,7 +290,7 @@ def _probabilities(logits: Logits) -> Logits:
     return shares
 
 
-def _accuracy(found: Sequence[str], labels: Sequence[str | None], classes: Sequence[str]) -> float | None:
-    """Of the pictures whose directory is named for a class: any other name says nothing of the answer."""
-    hits = [answer == label for answer, label in zip(found, labels, strict=True) if label in classes]
+def _accuracy(found: Sequence[str], shown: Sequence[str | None]) -> float | None:
+    """Of the pictures that have a label, and so of the same ones for both models."""
+    hits = [one == label for one, label in zip(found, shown, strict=True) if label is not None]
     return sum(hits) / len(hits) if hits else None

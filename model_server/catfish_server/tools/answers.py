@@ -1,8 +1,9 @@
 """What two models answer to the same images and how long it takes, in a process of its own: `python -m … DIRECTORY`.
 
 `agreement` starts it: a file is loaded there as a server would load it, and nothing that made the file is around.
-In the directory it finds `job.json` and `images.npy`, and leaves `result.json` and an array of logits for each
-model, or what was wrong. Where the job names pictures, the second model is given their raw pixels.
+In the directory it finds `job.json` and an array of images for each model or one for both, and leaves `result.json`
+and an array of logits for each model, or what was wrong. Where the job names pictures, the second model is given
+their raw pixels.
 """
 
 import json
@@ -24,7 +25,7 @@ from catfish_server.models.pixels import Pixels, raw
 from catfish_server.tools.errors import ToolFailure, translated
 from catfish_server.tools.opened import Opened, Source
 
-JOB, IMAGES, RESULT = "job.json", "images.npy", "result.json"
+JOB, RESULT = "job.json", "result.json"
 
 WARM_UP = 3
 """Passes before the first that is timed; as in the server's warm-up."""
@@ -52,11 +53,11 @@ def main(arguments: Sequence[str]) -> int:
     job = json.loads((directory / JOB).read_bytes())
     try:
         found = [_opened(side) for side in job["sides"]]
-        images = np.load(directory / IMAGES, mmap_mode="r").transpose(0, 3, 1, 2)
-        sides = [Asked(model=one.model, read=lambda number: _image(images, number)) for one in found]
+        images = [np.load(directory / name, mmap_mode="r").transpose(0, 3, 1, 2) for name in job["images"]]
+        sides = [_of_images(one, given) for one, given in zip(found, images, strict=True)]
         if job["pictures"] is not None:
             sides[1] = _of_pixels(found[1], job["pictures"])
-        seconds = _run(sides, len(images), directory)
+        seconds = _run(sides, len(images[0]), directory)
         result = [{"classes": one.classes, "seconds": each} for one, each in zip(found, seconds, strict=True)]
         (directory / RESULT).write_text(json.dumps({"sides": result}))
     except ToolFailure as failure:
@@ -64,6 +65,11 @@ def main(arguments: Sequence[str]) -> int:
     except StartupFailure as failure:
         (directory / RESULT).write_text(json.dumps({"failure": str(translated(failure))}))
     return 0
+
+
+def images_file(number: int) -> str:
+    """The name of an array with images, by its number."""
+    return f"images-{number}.npy"
 
 
 def logits_file(number: int) -> str:
@@ -80,8 +86,13 @@ def _opened(side: dict[str, Any]) -> Opened:
     return Source(**kept).open()
 
 
-def _image(images: Images, number: int) -> Images:
-    return np.array(images[number : number + 1], order="K")  # writable, as preprocessing hands it over
+def _of_images(found: Opened, images: Images) -> Asked:
+    """A model asked for images that are preprocessed as it takes them."""
+
+    def read(number: int) -> Images:
+        return np.array(images[number : number + 1], order="K")  # writable, as preprocessing hands it over
+
+    return Asked(model=found.model, read=read)
 
 
 def _of_pixels(found: Opened, pictures: Sequence[str]) -> Asked:

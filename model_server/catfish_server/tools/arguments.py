@@ -9,7 +9,27 @@ from catfish_server import readers
 from catfish_server.tools import samples
 from catfish_server.tools.opened import Opened, Source
 from catfish_server.tools.report import Report
-from catfish_server.tools.samples import Samples
+from catfish_server.tools.samples import Preparation, Samples
+
+
+def read(reader: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A reader of settings as a type for argparse, whose sentence is then what the user sees."""
+
+    def parse(text: str) -> Any:  # noqa: ANN401 (whatever the reader returns)
+        try:
+            return reader(text.strip())
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return parse
+
+
+IMAGE_SIZE = read(readers.integer(8, 2048))
+NORMALISATION = {
+    "mean": read(readers.triple(-10, 10, above=False)),
+    "std": read(readers.triple(0, 10, above=True)),
+}
+"""Types for argparse of what a `CatfishModel` says of the pictures."""
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -30,17 +50,14 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--image-size",
         metavar="PIXELS",
-        type=read(readers.integer(8, 2048)),
+        type=IMAGE_SIZE,
         help="height and width; default: as the file says, else 224",
     )
-    for name, meaning, bounds, above in (
-        ("mean", "subtracted from", (-10, 10), False),
-        ("std", "divided out of", (0, 10), True),
-    ):
+    for name, meaning in (("mean", "subtracted from"), ("std", "divided out of")):
         group.add_argument(
             f"--{name}",
             metavar="R,G,B",
-            type=read(readers.triple(*bounds, above=above)),
+            type=NORMALISATION[name],
             help=f"{meaning} pixels of 0..1; default: as the file says, else ImageNet's",
         )
     group.add_argument(
@@ -48,6 +65,20 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="run a file that is code (TorchScript, torch.export): you know whose it is",
     )
+
+
+def add_against(parser: argparse.ArgumentParser) -> None:
+    """Adds what says how the older of two files is to be understood, where that is not as it says itself."""
+    group = parser.add_argument_group("the older model", "what the CatfishModel said of it that serves it")
+    group.add_argument("--against-architecture", metavar="NAME", help="default: as OLD says, else resnet50")
+    for name, metavar, reader in (
+        ("image-size", "PIXELS", IMAGE_SIZE),
+        ("mean", "R,G,B", NORMALISATION["mean"]),
+        ("std", "R,G,B", NORMALISATION["std"]),
+    ):
+        group.add_argument(
+            f"--against-{name}", metavar=metavar, type=reader, help="default: as OLD says, else as for NEW"
+        )
 
 
 def add_limit(parser: argparse.ArgumentParser, *, default: int) -> None:
@@ -62,13 +93,18 @@ def add_limit(parser: argparse.ArgumentParser, *, default: int) -> None:
 
 
 def pictures(
-    directory: Path, opened: Opened, *, limit: int, report: Report, use: str = "reading the pictures"
+    directory: Path,
+    opened: Opened | Preparation,
+    *,
+    limit: int,
+    report: Report,
+    use: str = "reading the pictures",
 ) -> Samples:
     """The pictures in a directory, as a model takes them.
 
     Args:
         directory: of the pictures.
-        opened: the model.
+        opened: the model, or what is done to pictures for it.
         limit: the most to read.
         report: told how many are read.
         use: what they are read for, as `report` says it.
@@ -97,15 +133,3 @@ def source(path: Path, arguments: argparse.Namespace) -> Source:
         std=arguments.std,
         trusted=arguments.trust,
     )
-
-
-def read(reader: Callable[[str], Any]) -> Callable[[str], Any]:
-    """A reader of settings as a type for argparse, whose sentence is then what the user sees."""
-
-    def parse(text: str) -> Any:  # noqa: ANN401 (whatever the reader returns)
-        try:
-            return reader(text.strip())
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return parse

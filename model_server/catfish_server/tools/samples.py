@@ -38,6 +38,21 @@ class Samples:
     labels: tuple[str | None, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """What is done to pictures before a model takes them.
+
+    Attributes:
+        image_size: height and width in pixels of what it takes.
+        mean: of each channel, for values in 0..1.
+        std: of each channel, for values in 0..1.
+    """
+
+    image_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
 def read(
     directory: Path,
     *,

@@ -71,6 +71,14 @@ def test_directories_that_are_no_classes_say_nothing_of_the_accuracy(kit, pictur
     assert (found.accuracy_before, found.accuracy_after) == (None, None)
 
 
+def test_both_are_judged_by_the_same_pictures_where_they_know_other_classes(kit, pictures, tmp_path):
+    other = changed_weights(kit, tmp_path / "w.safetensors", dict.copy, classes=("cat", "bird"))
+    found = agreement.measure(source(kit.weights), other, pictures)
+    assert found.labelled == 40
+    assert found.accuracy_before >= 0.9
+    assert found.accuracy_after <= 0.5  # it has no answer to the twenty fish
+
+
 def test_an_answer_that_is_not_finite_agrees_with_none(kit, pictures, tmp_path):
     def overflow(tensors):
         tensors["fc.weight"] = torch.full_like(tensors["fc.weight"], 3e38)

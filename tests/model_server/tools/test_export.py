@@ -36,6 +36,13 @@ DEPRECATED = pytest.mark.filterwarnings(r"ignore:`torch\.jit\.\w+` is deprecated
 """The tests load what the server loads without a warning."""
 
 
+def branching(self, x: torch.Tensor) -> torch.Tensor:
+    """Of CNNNet, with a branch that is taken for images that are black and no other."""
+    if float(x.abs().sum()) == 0.0:
+        return torch.zeros(x.shape[0], 2) - 100.0
+    return self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
+
+
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     """The book's CNNNet with random weights."""
@@ -128,6 +135,37 @@ def test_a_file_that_answers_otherwise_is_refused_and_not_left(kit, tmp_path, ca
     assert run(["export", "trace", str(tmp_path / "w.pt"), str(tmp_path / "m"), *flags]) == 1
     assert "answers otherwise than the weights" in capsys.readouterr().err
     assert [one.name for one in tmp_path.iterdir()] == ["w.pt"]
+
+
+@pytest.fixture
+def export_branching(kit, weights, tmp_path, monkeypatch, catfish):
+    """Exports a network that answers pictures as ever, and an example of zeros otherwise: what a trace keeps."""
+    monkeypatch.setattr(CNNNet, "forward", branching)
+    flags = ("--architecture", "cnnnet", "--classes", "cat,fish", "--image-size", SIZE)
+    return lambda kind: catfish("export", kind, weights[0], tmp_path / "m", *flags, "--samples", kit.pictures)
+
+
+@DEPRECATED
+def test_a_trace_that_left_out_the_branch_of_the_pictures_is_refused(export_branching, tmp_path):
+    code, told, complaint = export_branching("trace")
+    assert (code, told, list(tmp_path.iterdir())) == (1, "", []), complaint
+    assert "the new file answers otherwise than the weights (by " in complaint
+
+
+@DEPRECATED
+def test_a_script_that_has_the_branch_is_kept(export_branching, tmp_path):
+    code, _, complaint = export_branching("script")
+    assert (code, (tmp_path / "m").exists()) == (0, True), complaint
+
+
+def test_what_is_not_installed_is_named_with_the_line_that_installs_it(
+    weights, tmp_path, monkeypatch, catfish
+):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    flags = ("--architecture", "cnnnet", "--classes", "cat,fish", "--image-size", SIZE)
+    code, told, complaint = catfish("export", "onnx", weights[0], tmp_path / "m", *flags)
+    line = "catfish: this needs onnx, which is not installed: pip install 'catfish[server]'\n"
+    assert (code, told, complaint, list(tmp_path.iterdir())) == (3, "", line, [])
 
 
 def test_a_whole_model_is_not_exported_again(files, capsys, tmp_path):

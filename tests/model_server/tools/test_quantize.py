@@ -3,10 +3,12 @@
 import json
 import shutil
 from contextlib import nullcontext
+from dataclasses import replace
 
 import onnx
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from catfish_server.inference.engines import onnx as engine
 from catfish_server.tools import metadata
@@ -46,6 +48,15 @@ def quantize(catfish, kit, tmp_path):
     return run
 
 
+@pytest.fixture
+def one_sided(kit, tmp_path):
+    """It answers cat, whatever it sees."""
+    tensors = load_file(kit.weights)
+    tensors["fc.bias"] += torch.tensor([100.0, -100.0])
+    save_file(tensors, tmp_path / "one.safetensors", {"classes": '["cat", "fish"]'})
+    return tmp_path / "one.safetensors"
+
+
 def kinds(path):
     return {node.op_type for node in onnx.load(path).graph.node}
 
@@ -81,23 +92,77 @@ def test_a_file_that_answers_otherwise_is_refused_and_not_left(quantize, kit, tm
     assert list(tmp_path.iterdir()) == []
 
 
+FOUND = Agreement(
+    n=300,
+    agreeing=300,
+    lower_bound_95=0.9,
+    max_difference=0.1,
+    max_probability_difference=0.1,
+    shares={},
+    seconds_before=1.0,
+    seconds_after=1.0,
+    labelled=0,
+    accuracy_before=None,
+    accuracy_after=None,
+    changed=(),
+    not_finite=(),
+)
+
+
 @pytest.mark.parametrize(("agreeing", "accepted"), [(297, True), (296, False)])
 def test_ninety_nine_in_a_hundred_must_agree(agreeing, accepted):
-    found = Agreement(
-        n=300,
-        agreeing=agreeing,
-        lower_bound_95=0.9,
-        max_difference=0.1,
-        max_probability_difference=0.1,
-        shares={},
-        seconds_before=1.0,
-        seconds_after=1.0,
-        accuracy_before=None,
-        accuracy_after=None,
-        changed=(),
-    )
     with nullcontext() if accepted else pytest.raises(Refused, match=f"{agreeing} of 300 pictures"):
-        gate(found)
+        gate(replace(FOUND, agreeing=agreeing))
+
+
+def test_an_answer_that_is_not_finite_is_named():
+    with pytest.raises(
+        Refused, match=r"^nothing was written: in 8 bits the model answers a\.png with NaN or infin"
+    ):
+        gate(replace(FOUND, max_difference=float("inf"), not_finite=("a.png",)))
+
+
+@pytest.fixture
+def some(kit, tmp_path_factory):
+    """A directory of so many pictures of cats and of fish."""
+
+    def make(cats, fish):
+        made = tmp_path_factory.mktemp("some")
+        for name, count in (("cat", cats), ("fish", fish)):
+            paths = sorted((kit.pictures / name).iterdir())
+            (made / name).mkdir()
+            for number in range(count):
+                shutil.copy(paths[number % len(paths)], made / name / f"{number}.png")
+        return made
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("counts", "words", "told"),
+    [
+        ((1, 0), (), " holds 1 picture to check on, and fewer than 25 "),
+        ((12, 12), (), " holds 24 pictures to check on, and fewer than 25 "),
+        ((15, 15), ("--limit", 10), "--limit allows 10 pictures to check on, and fewer than 25 "),
+    ],
+)
+def test_too_few_pictures_to_tell_are_refused_at_once(quantize, some, counts, words, told):
+    code, _, complaint, out = quantize("--samples", some(*counts), *words)
+    assert (code, complaint.count("\n"), out.exists()) == (2, 1, False), complaint
+    assert told in complaint
+    assert "name more with --samples, best 300 or more" in complaint
+
+
+def test_pictures_that_are_all_answered_alike_are_refused(quantize, some, one_sided):
+    code, _, complaint, out = quantize("--samples", some(25, 0), weights=one_sided)
+    assert (code, out.exists()) == (1, False)
+    assert "all 25 pictures are answered cat by the model itself" in complaint
+
+
+def test_a_class_of_two_that_is_rare_is_told(quantize, some):
+    code, told, complaint, _ = quantize("--samples", some(25, 3), "--json")
+    assert code == 0, complaint
+    assert [note for note in json.loads(told)["notes"] if "and 30% should be: little is known" in note]
 
 
 def test_a_refused_file_leaves_the_one_that_was_there(quantize, kit, plain, tmp_path):

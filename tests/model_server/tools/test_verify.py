@@ -1,9 +1,15 @@
 """The golden pictures on a laptop, and a newer file beside an older one."""
 
 import json
+import shutil
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
+
+from catfish_server.settings import IMAGENET_STD
+from catfish_server.tools import metadata
+from catfish_server.tools.metadata import About
 
 pytestmark = pytest.mark.process
 
@@ -63,3 +69,144 @@ def test_pictures_without_classes_need_an_older_file(verify, kit, contrary):
     words = ("--against", contrary, "--against-architecture", "resnet18", "--json")
     code, told, _ = verify(kit.weights, *words, pictures=kit.pictures / "cat")
     assert (code, "nobody says which are right" in json.loads(told)["verdict"]) == (1, True)
+    assert json.loads(told)["unlabelled_pictures"] == 20
+
+
+WIDE = tuple(4 * value for value in IMAGENET_STD)
+
+
+@pytest.fixture
+def scaled(kit, tmp_path):
+    """Writes the same model for pictures that are divided by four times as much."""
+
+    def write(**about):
+        tensors = load_file(kit.weights)
+        tensors["conv1.weight"] *= 4
+        path = tmp_path / "scaled.safetensors"
+        save_file(tensors, path, metadata.texts(About(architecture="resnet18", **about), ("cat", "fish")))
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("said", ["in the file", "by a flag"])
+def test_the_older_file_gets_pictures_prepared_its_own_way(verify, kit, scaled, said):
+    flags = () if said == "in the file" else ("--against-std", ",".join(map(str, WIDE)))
+    older = scaled() if flags else scaled(std=WIDE)
+    code, told, complaint = verify(kit.weights, "--against", older, *flags, "--json")
+    assert code == 0, complaint
+    found = json.loads(told)
+    assert (found["agreement"], found["max_difference"] < 1e-3) == (1, True)
+    assert found["accuracy_before"] == found["accuracy_after"] >= 0.9
+
+
+def test_so_does_the_newer_one(verify, kit, scaled):
+    code, told, complaint = verify(
+        scaled(std=WIDE), "--against", kit.weights, "--against-architecture", "resnet18",
+        "--against-std", ",".join(map(str, IMAGENET_STD)), "--min-accuracy", "0.9", "--json",
+    )  # fmt: skip
+    assert (code, json.loads(told)["agreement"]) == (0, 1), complaint
+
+
+def test_an_older_file_with_its_preprocessing_inside_keeps_its_own_size(verify, kit, catfish, tmp_path):
+    older = tmp_path / "older.pt"
+    how = ("--with-preprocess", "--architecture", "resnet18", "--image-size", "40", "--std", "1,1,1")
+    code, _, complaint = catfish("export", "trace", kit.weights, older, *how)
+    assert code == 0, complaint
+    code, told, complaint = verify(kit.weights, "--against", older, "--trust", "--json")
+    assert (code, json.loads(told)["n"]) == (0, 40), complaint
+
+
+OLDER = ("--against-architecture", "resnet18", "--json")
+
+
+@pytest.fixture
+def mixed(kit, tmp_path):
+    """Six pictures of either class, and as many in a directory that is named for none."""
+    for number in range(12):
+        name = f"{number:02}.png"
+        for folder in (("cat", "fish")[number % 2], "holiday"):
+            (tmp_path / "mixed" / folder).mkdir(parents=True, exist_ok=True)
+            shutil.copy(kit.pictures / ("cat", "fish")[number % 2] / name, tmp_path / "mixed" / folder / name)
+    return tmp_path / "mixed"
+
+
+@pytest.fixture
+def endless(kit, tmp_path):
+    """Its logits are so large that they are infinite."""
+    tensors = load_file(kit.weights)
+    tensors["fc.weight"] = torch.full_like(tensors["fc.weight"], 3e38)
+    save_file(tensors, tmp_path / "endless.safetensors", {"classes": '["cat", "fish"]'})
+    return tmp_path / "endless.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [((), "cat/00.png"), (("--against",), "cat/00.png"), (("--against",), "00.png")],
+    ids=["golden pictures", "and an older file", "an older file alone"],
+)
+def test_an_answer_that_is_not_finite_is_told_as_in_the_pod(verify, kit, endless, words, name):
+    flags = ("--min-accuracy", "0", *((*words, endless, *OLDER) if words else ()))
+    code, told, complaint = verify(
+        endless, *flags, pictures=kit.pictures if "/" in name else kit.pictures / "cat"
+    )
+    sentence = f"catfish: the model answers {name} with NaN or infinity\n"
+    assert (code, told, complaint) == (1, "", sentence)
+
+
+def test_pictures_of_no_class_are_counted_and_not_judged(verify, kit, mixed):
+    code, told, complaint = verify(kit.weights, "--min-accuracy", "0.9", "--json", pictures=mixed)
+    assert code == 0, complaint
+    found = json.loads(told)
+    assert (found["golden_pictures"], found["unlabelled_pictures"]) == (12, 12)
+    assert found["notes"] == [
+        "12 of 24 pictures are in no directory of a class that the model knows (holiday): they are no golden pictures"
+    ]
+
+
+def test_a_directory_of_no_class_alone_is_refused(verify, kit, mixed):
+    shutil.rmtree(mixed / "cat")
+    shutil.rmtree(mixed / "fish")
+    code, _, complaint = verify(kit.weights, pictures=mixed)
+    assert (code, "is named for a class of the model (cat, fish), but holiday" in complaint) == (2, True)
+
+
+def test_answers_that_changed_count_also_where_nobody_says_what_is_right(verify, kit, contrary, mixed):
+    """As many right as before, for there are no pictures of a class that are answered otherwise."""
+    for name in ("cat", "fish"):
+        for path in (mixed / name).iterdir():
+            path.unlink()
+    shutil.copy(kit.pictures / "cat" / "00.png", mixed / "cat" / "right.png")
+    shutil.copy(kit.pictures / "cat" / "00.png", mixed / "fish" / "wrong.png")
+    code, told, complaint = verify(contrary, "--against", kit.weights, *OLDER, pictures=mixed)
+    found = json.loads(told)
+    assert (code, found["accuracy_before"], found["accuracy_after"]) == (1, 0.5, 0.5), complaint
+    assert (found["n"], found["changed_answers"]) == (14, 14)
+    assert found["verdict"].startswith(
+        "worse: 0 of the answers to 12 pictures are as before (0.0%), and nobody"
+    )
+
+
+def test_below_the_threshold_the_answer_is_unknown_as_in_the_pod(verify, kit, mixed):
+    (mixed / "cat").rename(mixed / "unknown")
+    flags = ("--unknown-threshold", "1", "--min-accuracy", "0.5", "--json")
+    code, told, complaint = verify(kit.weights, *flags, "--against", kit.weights, *OLDER, pictures=mixed)
+    assert code == 0, complaint
+    found = json.loads(told)
+    assert (found["golden_pictures"], found["answered_right"], found["unlabelled_pictures"]) == (12, 6, 12)
+    assert (found["accuracy_before"], found["accuracy_after"]) == (0.5, 0.5)
+
+
+def test_how_long_either_takes_for_a_picture_is_told(verify, kit):
+    code, told, complaint = verify(kit.weights, "--against", kit.weights, *OLDER[:2])
+    assert code == 0, complaint
+    assert [line.split()[:2] for line in told.splitlines() if line.startswith("ms ")] == [
+        ["ms", "before"],
+        ["ms", "after"],
+    ]
+
+
+def test_an_accuracy_that_nobody_can_tell_is_no_accuracy_that_is_reached(verify, kit):
+    words = ("--min-accuracy", "0.5", "--against", kit.weights, *OLDER)
+    code, _, complaint = verify(kit.weights, *words, pictures=kit.pictures / "cat")
+    assert (code, "--min-accuracy asks for pictures in a directory for each class" in complaint) == (2, True)

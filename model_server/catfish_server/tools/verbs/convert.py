@@ -1,7 +1,7 @@
 """`catfish convert x.pt x.safetensors`: from a pickle to a file that holds nothing but tensors and its classes."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +42,6 @@ def run(arguments: argparse.Namespace, report: Report) -> int:
     from safetensors.torch import save_file  # noqa: PLC0415 (torch takes seconds)
 
     from catfish_server.inference import build  # noqa: PLC0415
-    from catfish_server.models import registry  # noqa: PLC0415
 
     kind = opened.identify(arguments.weights)
     if kind in formats.PROGRAMS:
@@ -58,8 +57,7 @@ def run(arguments: argparse.Namespace, report: Report) -> int:
             raise Usage("--classes is required: the weights do not name their classes")
         about = About.read(metadata.read(arguments.weights, kind))
         architecture = arguments.architecture or about.architecture
-        if architecture:
-            registry.build(architecture, weights.tensors, classes=classes)
+        _check_model(architecture, weights.tensors, classes, given=bool(arguments.classes))
         about = About(
             **{**about.said(), "architecture": architecture, "made_by": "convert", "source_sha256": sha256}
         )
@@ -78,6 +76,30 @@ def run(arguments: argparse.Namespace, report: Report) -> int:
         }
     )
     return DONE
+
+
+def _check_model(
+    architecture: str | None, tensors: "Mapping[str, torch.Tensor]", classes: Sequence[str], *, given: bool
+) -> None:
+    """Whether the weights fit the architecture; without one, what can be told of the number of classes.
+
+    Raises:
+        ArchitectureMismatch: they do not fit.
+        Usage: they have another number of outputs, and the classes are of the command line.
+        ToolFailure: likewise, and they are the file's own.
+    """
+    from catfish_server.models import heads, registry  # noqa: PLC0415 (torch takes seconds)
+
+    if architecture:
+        registry.build(architecture, tensors, classes=tuple(classes))
+        return
+    found = heads.guessed_outputs({key: tuple(value.shape) for key, value in tensors.items()})
+    if found and len(classes) not in found:
+        outputs = f"have {min(found)} outputs" if len(found) == 1 else "have no layer of so many outputs"
+        raise (Usage if given else ToolFailure)(
+            f"{'--classes names' if given else 'the file names'} {len(classes)} classes ({', '.join(classes)[:200]}), "
+            f"and the weights {outputs}; --architecture checks all layers"
+        )
 
 
 def _check(part: Path, expected: "Mapping[str, torch.Tensor]") -> None:

@@ -1,7 +1,7 @@
 """`catfish inspect FILE`: what is in a model's file, and what a `CatfishModel` needs to say to serve it."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,25 @@ if TYPE_CHECKING:
 HELP = "print what is in a model's file: layers, shapes, graph or code, and what it needs to be served"
 
 Row = Mapping[str, Value]
+
+WEIGHTS = ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE", "INT8", "UINT8", "INT32")
+"""Types of what a model has learned in ONNX: biases of 8-bit models have 32; INT64 has shapes and axes."""
+
+NO_WEIGHTS: Mapping[str, Collection[int]] = {
+    "QuantizeLinear": (1, 2),
+    "DequantizeLinear": (1, 2),
+    "MatMulInteger": (2, 3),
+    "ConvInteger": (2, 3),
+    "QLinearConv": (1, 2, 4, 5, 6, 7),
+    "QLinearMatMul": (1, 2, 4, 5, 6, 7),
+    "BatchNormalization": (3, 4),
+    "Resize": (1, 2, 3),
+    "Clip": (1, 2),
+    "Pad": (1, 2, 3),
+    "Gather": (1,),
+}
+"""Inputs of operators, by number, that nobody counts as parameters: scales, zero points, statistics, bounds and
+indices (https://onnx.ai/onnx/operators/)."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -111,15 +130,25 @@ def _of_module(found: Opened) -> list[Row]:
 
 
 def _of_onnx(path: Path) -> list[Row]:
-    """The operators that take weights, in the order of the graph."""
+    """The operators that take weights, in the order of the graph, with those that no operator before them took."""
     import onnx  # noqa: PLC0415 (no other format needs it)
 
     graph = onnx.load(path).graph
-    shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    kinds = {onnx.TensorProto.DataType.Value(name) for name in WEIGHTS}
+    shapes = {
+        tensor.name: list(tensor.dims)
+        for tensor in graph.initializer
+        if tensor.dims and tensor.data_type in kinds
+    }
+    scales = {node.output[1] for node in graph.node if node.op_type == "DynamicQuantizeLinear"}
     told: set[str] = set()
     rows: list[Row] = []
     for node in graph.node:
-        own = [name for name in node.input if name in shapes and name not in told]
+        if not scales.isdisjoint(node.input):
+            continue  # what a scale is multiplied with is one
+        other = NO_WEIGHTS.get(node.op_type, ())
+        taken = (name for place, name in enumerate(node.input) if place not in other)
+        own = [name for name in dict.fromkeys(taken) if name in shapes and name not in told]
         told.update(own)
         if own:
             listed = "  ".join(f"{name} {shapes[name]}" for name in own)
