@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from catfish_server import waiting
 from catfish_server.errors import Overloaded
 
 PIXELS = 50_000_000
@@ -20,7 +21,7 @@ class Room:
 
     Args:
         pixels: in all.
-        patience_seconds: how long a thread waits for the others to make room.
+        patience_seconds: how long a thread waits for the others to make room; less where less is left of its call.
     """
 
     def __init__(self, pixels: int, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
@@ -37,10 +38,9 @@ class Room:
             Overloaded: there was none in time.
         """
         pixels = min(pixels, self._pixels)
+        patience = waiting.left(self._patience_seconds)
         with self._changed:
-            if not self._changed.wait_for(
-                lambda: self.taken + pixels <= self._pixels, self._patience_seconds
-            ):
+            if not self._changed.wait_for(lambda: self.taken + pixels <= self._pixels, patience):
                 raise Overloaded("Too many large images are being decoded already.", reason="decoding")
             self.taken += pixels
         try:

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from catfish_server import cpus
+from catfish_server import cpus, waiting
 from catfish_server.errors import RequestError
 from catfish_server.images.decode import decode
 from catfish_server.inference.engine import MAX_BATCH, MAX_WAIT_SECONDS, QUEUE_LENGTH, Engine
@@ -104,7 +104,7 @@ class Classifier:
         std: of the channels, for values in 0..1.
         unknown_threshold: below this probability the answer is `unknown`; None: the most probable class always.
         threads: inference threads, each on one core.
-        timeout_seconds: the longest that a request waits for its answer.
+        timeout_seconds: the longest that images wait for the model; less where less is left of their call.
         runtime: what runs the model; None: torch on this processor.
         queue_length: images that may wait, or fewer where so many would take more than `QUEUE_BYTES`.
         max_wait_seconds: the longest predicted wait that a call is kept for.
@@ -221,7 +221,7 @@ class Classifier:
                 field="inputs",
             )
         images = [batch[number : number + 1] for number in range(len(batch))]
-        return np.concatenate(self.engine.infer(images, timeout_seconds=self._timeout_seconds))
+        return np.concatenate(self.engine.infer(images, timeout_seconds=waiting.left(self._timeout_seconds)))
 
     def prediction(self, image: Images, logits: Logits) -> Prediction:
         """What the logits for one preprocessed image mean.
@@ -269,7 +269,7 @@ class Classifier:
         for image in images:
             self.engine.require_places(len(batches) + 1)  # before it takes memory that it would not wait with
             batches.append(preprocess(image, image_size=self._image_size, mean=self._mean, std=self._std))
-        logits = self.engine.infer(batches, timeout_seconds=timeout_seconds)
+        logits = self.engine.infer(batches, timeout_seconds=waiting.left(timeout_seconds))
         return [self.prediction(image[0], row[0]) for image, row in zip(batches, logits, strict=True)]
 
     def _prediction(self, logits: Logits) -> Prediction:
