@@ -89,10 +89,10 @@ class _Views:
         self._model.require(name, version)
         if request.headers.get("Content-Encoding", "identity") != "identity":
             raise UnsupportedEncoding("Send the body as it is, not compressed.", field="Content-Encoding")
-        asked = body.parse(
-            request.get_data(cache=False), request.headers.get(HEADER_LENGTH), model=self._model
-        )
         with waiting.within(self._call()):
+            asked = body.parse(
+                request.get_data(cache=False), request.headers.get(HEADER_LENGTH), model=self._model
+            )
             outputs = self._model.infer(asked.inputs, asked.outputs, caller=self._caller())
         data, head = body.render(asked, outputs, model=self._model)
         if head is None:

@@ -9,6 +9,7 @@ import pytest
 
 from catfish_server.images import decode
 from catfish_server.images.source import ImageSource
+from catfish_server.protocol import body
 from catfish_server.protocol.generated import open_inference_pb2 as pb
 from localcluster.ports import free_ports
 from tests.model_server.web.test_app import Source
@@ -71,6 +72,16 @@ def test_what_came_too_late_for_the_model_is_not_decoded(client_of, problem, jpe
     answer = client.get("/predict", query_string={"image_url": "http://pictures.test/1.jpg"})
     assert problem(answer, 503)["detail"] == "The call was not answered within 0.5 s."
     assert b'catfish_rejections_total{reason="deadline"} 1.0' in client.metrics.text()
+
+
+def test_a_tensor_in_json_waits_no_longer_for_its_turn_to_be_read(client_of, monkeypatch):
+    monkeypatch.setattr(body, "PATIENCE_SECONDS", 60.0)
+    tensor = {"name": "pixels", "datatype": "FP32", "shape": [1, 3, 32, 32], "data": [0.0] * (3 * 32 * 32)}
+    client, began = client_of(request_timeout_seconds=LIMIT), time.monotonic()
+    with body._reading:
+        answer = client.post("/v2/models/catfish/infer", json={"inputs": [tensor] * 8})
+    assert time.monotonic() - began < MORE
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
 
 
 def test_a_grpc_call_is_told_in_time_that_it_gets_no_answer(running, gate):  # noqa: F811
