@@ -140,7 +140,7 @@ class _Classifier:
     def predict(self, image: object) -> NoReturn:
         raise NotImplementedError
 
-    def predict_all(self, images: object) -> NoReturn:
+    def predict_all(self, images: object, *, count: int) -> NoReturn:
         raise NotImplementedError
 
     def infer(self, batch: object) -> NoReturn:

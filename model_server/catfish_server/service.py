@@ -101,7 +101,8 @@ class Service:
         started = time.monotonic()
         with self._passes():
             # One at a time: together they would take the memory of the largest image as often as there are any.
-            predictions = self.classifier.predict_all(self._decoded(image) for image in images)
+            decoded = (self._decoded(image) for image in images)
+            predictions = self.classifier.predict_all(decoded, count=len(images))
         seconds = time.monotonic() - started
         self.metrics.timed(seconds)
         for prediction in predictions:

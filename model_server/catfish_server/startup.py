@@ -52,9 +52,7 @@ def serve(settings: Settings, env: Mapping[str, str]) -> None:
     Raises:
         StartupFailure: it cannot start with them.
     """
-    # Before the first thread; nothing on this path has imported torch yet.
-    pickle = settings.architecture not in formats.PROGRAMS and not settings.location.endswith(".safetensors")
-    sandbox = Sandbox(likely=pickle)
+    sandbox = sandbox_for(settings)
     try:
         from catfish_server.predictions.opening import open_log  # noqa: PLC0415 (as below)
         from catfish_server.web.server import Server  # noqa: PLC0415 (after the fork: it may start threads)
@@ -67,7 +65,7 @@ def serve(settings: Settings, env: Mapping[str, str]) -> None:
             settings,
             env,
             registry=server.metrics.registry,
-            weights_sha256=lambda: weights.sha256 if (weights := lifecycle.snapshot().weights) else None,
+            weights_sha256=lambda: sha256_of(lifecycle),
         )
 
         # What it imports takes its time (torch: seconds), and the probes are answered meanwhile.
@@ -79,6 +77,18 @@ def serve(settings: Settings, env: Mapping[str, str]) -> None:
     finally:
         sandbox.close()
     server.run(classifier, log=log)
+
+
+def sandbox_for(settings: Settings) -> Sandbox:
+    """Where the weights are read if they are a pickle; before the first thread, and before torch is imported."""
+    pickle = settings.architecture not in formats.PROGRAMS and not settings.location.endswith(".safetensors")
+    return Sandbox(likely=pickle)
+
+
+def sha256_of(lifecycle: Lifecycle) -> str | None:
+    """The digest of the weights as hexadecimal digits, None until they are here."""
+    weights = lifecycle.snapshot().weights
+    return weights.sha256 if weights else None
 
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -1,9 +1,10 @@
-"""Memory for decoded images, shared by all threads that decode."""
+"""Memory for images of one kind, decoded or preprocessed, shared by all threads that hold some."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from catfish_server import waiting
 from catfish_server.errors import Overloaded
 
 PIXELS = 50_000_000
@@ -14,38 +15,47 @@ PATIENCE_SECONDS = 2.0
 
 
 class Room:
-    """Pixels that may be decoded at the same time, in all threads together.
+    """What may be held at the same time, in all threads together: pixels by default, or whole images.
 
-    The limit of one image says nothing about the memory of a server that decodes on dozens of threads.
+    The limit of one call says nothing about the memory of a server that answers on dozens of threads.
 
     Args:
-        pixels: in all.
-        patience_seconds: how long a thread waits for the others to make room.
+        size: of all of it.
+        patience_seconds: how long a thread waits for the others to make room; less where less is left of its call.
+        full: the sentence that a call without room is told.
+        reason: of such a rejection, for the metrics.
     """
 
-    def __init__(self, pixels: int, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
-        self._pixels = pixels
+    def __init__(
+        self,
+        size: int,
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
+        full: str = "Too many large images are being decoded already.",
+        reason: str = "decoding",
+    ) -> None:
+        self._size = size
         self._patience_seconds = patience_seconds
+        self._full, self._reason = full, reason
         self._changed = threading.Condition()
         self.taken = 0
 
     @contextmanager
-    def held(self, pixels: int) -> Iterator[None]:
-        """Takes room for one image; one that is larger than the room is decoded alone.
+    def held(self, size: int) -> Iterator[None]:
+        """Takes room of a size; what is larger than all of it is let in alone.
 
         Raises:
             Overloaded: there was none in time.
         """
-        pixels = min(pixels, self._pixels)
+        size = min(size, self._size)
+        patience = waiting.left(self._patience_seconds)
         with self._changed:
-            if not self._changed.wait_for(
-                lambda: self.taken + pixels <= self._pixels, self._patience_seconds
-            ):
-                raise Overloaded("Too many large images are being decoded already.", reason="decoding")
-            self.taken += pixels
+            if not self._changed.wait_for(lambda: self.taken + size <= self._size, patience):
+                raise Overloaded(self._full, reason=self._reason)
+            self.taken += size
         try:
             yield
         finally:
             with self._changed:
-                self.taken -= pixels
+                self.taken -= size
                 self._changed.notify_all()

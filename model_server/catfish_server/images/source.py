@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urljoin
 
+from catfish_server import waiting
 from catfish_server.errors import RequestError
 from catfish_server.images import deadlines, urls
 from catfish_server.images.addresses import is_public
@@ -69,7 +70,7 @@ class ImageSource:
     Attributes:
         allow_hosts: names that may resolve to private addresses and be asked on any port; lower case.
         max_bytes: of the body.
-        timeout_seconds: for all of it: names, connections, redirects, body.
+        timeout_seconds: for all of it: names, connections, redirects, body; less where less is left of the call.
         max_redirects: how many are followed.
         resolve: the resolver.
         tls: how certificates are checked.
@@ -91,8 +92,10 @@ class ImageSource:
             AddressRefused: it leads to a private address or an odd port.
             FetchFailed: no connection, not found, too slow, too many redirects.
             ImageTooLarge: more than `max_bytes`.
+            Overloaded: no time was left for it.
         """
-        deadline = time.monotonic() + self.timeout_seconds
+        seconds = waiting.left(self.timeout_seconds)
+        deadline = time.monotonic() + seconds
         try:
             for _ in range(self.max_redirects + 1):
                 answer = self._get(urls.parse(url), deadline)
@@ -100,7 +103,7 @@ class ImageSource:
                     return answer
                 url = _followed(url, answer.location)
         except (TimeoutError, FutureTimeoutError) as error:
-            message = f"It did not arrive within {self.timeout_seconds:g} s."
+            message = f"It did not arrive within {seconds:.3g} s."
             raise FetchFailed(message, field=FIELD) from error
         except ssl.SSLError as error:
             raise FetchFailed("The TLS handshake failed.", field=FIELD) from error

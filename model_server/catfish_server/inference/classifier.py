@@ -9,9 +9,10 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from catfish_server import cpus
+from catfish_server import cpus, waiting
 from catfish_server.errors import RequestError
 from catfish_server.images.decode import decode
+from catfish_server.images.room import PATIENCE_SECONDS, Room
 from catfish_server.inference.engine import MAX_BATCH, MAX_WAIT_SECONDS, QUEUE_LENGTH, Engine
 from catfish_server.inference.preprocess import preprocess, resized_side
 from catfish_server.models.model import Images, Logits, Model, Runtime
@@ -76,7 +77,7 @@ class Classifies(Protocol):
 
     def predict(self, image: Image.Image) -> Prediction: ...  # noqa: D102
 
-    def predict_all(self, images: Iterable[Image.Image]) -> list[Prediction]: ...  # noqa: D102
+    def predict_all(self, images: Iterable[Image.Image], *, count: int) -> list[Prediction]: ...  # noqa: D102
 
     def infer(self, batch: Images) -> Logits: ...  # noqa: D102
 
@@ -104,7 +105,7 @@ class Classifier:
         std: of the channels, for values in 0..1.
         unknown_threshold: below this probability the answer is `unknown`; None: the most probable class always.
         threads: inference threads, each on one core.
-        timeout_seconds: the longest that a request waits for its answer.
+        timeout_seconds: the longest that images wait for the model; less where less is left of their call.
         runtime: what runs the model; None: torch on this processor.
         queue_length: images that may wait, or fewer where so many would take more than `QUEUE_BYTES`.
         max_wait_seconds: the longest predicted wait that a call is kept for.
@@ -139,12 +140,17 @@ class Classifier:
         )
         self._on_close: list[Callable[[], None]] = []
         pixels = image_size * image_size
+        places = max(threads, min(queue_length, QUEUE_BYTES // (3 * 4 * pixels)))
+        batch = max(1, min(max_batch, BATCH_PIXELS // pixels))
         self.engine = Engine(
-            model,
-            threads=threads,
-            queue_length=max(threads, min(queue_length, QUEUE_BYTES // (3 * 4 * pixels))),
-            max_wait_seconds=max_wait_seconds,
-            max_batch=max(1, min(max_batch, BATCH_PIXELS // pixels)),
+            model, threads=threads, queue_length=places, max_wait_seconds=max_wait_seconds, max_batch=batch
+        )
+        # Images of calls that are still decoding take as much memory as those that wait for the model.
+        self._places = Room(
+            places + threads * batch,
+            patience_seconds=min(PATIENCE_SECONDS, max_wait_seconds),
+            full="Too many images wait already.",
+            reason="queue",
         )
 
     @property
@@ -194,17 +200,24 @@ class Classifier:
             Overloaded: more waits than can be answered in time.
             NonFiniteOutput: the model answered NaN or infinity.
         """
-        return self.predict_all([image])[0]
+        return self.predict_all([image], count=1)[0]
 
-    def predict_all(self, images: Iterable[Image.Image]) -> list[Prediction]:
+    def predict_all(self, images: Iterable[Image.Image], *, count: int) -> list[Prediction]:
         """The classes of several RGB images, in their order, which wait and are answered together.
+
+        Args:
+            images: made one after the other, once there are places for all of them: as many places as images may
+                wait or be in a pass of the model, 193 MB on two threads at 224 pixels, whatever number of calls.
+            count: of them.
 
         Raises:
             TooManyImages: more than may ever wait at the same time.
             RequestError: as of `predict`, for all where it is so for one.
             NonFiniteOutput: the model answered NaN or infinity.
         """
-        return self._predict(images, timeout_seconds=self._timeout_seconds)
+        self.engine.require_places(count)
+        with self._places.held(count):
+            return self._predict(images, timeout_seconds=self._timeout_seconds)
 
     def infer(self, batch: Images) -> Logits:
         """The logits, (n, classes), of images that are preprocessed already: (n, 3, image_size, image_size).
@@ -221,7 +234,7 @@ class Classifier:
                 field="inputs",
             )
         images = [batch[number : number + 1] for number in range(len(batch))]
-        return np.concatenate(self.engine.infer(images, timeout_seconds=self._timeout_seconds))
+        return np.concatenate(self.engine.infer(images, timeout_seconds=waiting.left(self._timeout_seconds)))
 
     def prediction(self, image: Images, logits: Logits) -> Prediction:
         """What the logits for one preprocessed image mean.
@@ -266,11 +279,9 @@ class Classifier:
             raise failures[0]
 
     def _predict(self, images: Iterable[Image.Image], *, timeout_seconds: float) -> list[Prediction]:
-        batches: list[Images] = []
-        for image in images:
-            self.engine.require_places(len(batches) + 1)  # before it takes memory that it would not wait with
-            batches.append(preprocess(image, image_size=self._image_size, mean=self._mean, std=self._std))
-        logits = self.engine.infer(batches, timeout_seconds=timeout_seconds)
+        size, mean, std = self._image_size, self._mean, self._std
+        batches = [preprocess(image, image_size=size, mean=mean, std=std) for image in images]
+        logits = self.engine.infer(batches, timeout_seconds=waiting.left(timeout_seconds))
         return [self.prediction(image[0], row[0]) for image, row in zip(batches, logits, strict=True)]
 
 

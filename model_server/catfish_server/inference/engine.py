@@ -109,7 +109,7 @@ class Engine:
             TooManyImages: more than may ever wait at the same time.
             Overloaded: the queue is full, the predicted wait too long, or the timeout passed before the turn
                 came.
-            ClientGone: the client has left meanwhile (`jobs.watching`).
+            ClientGone: the client has left meanwhile (`waiting.within`).
             Exception: what the model raised for one of them.
         """
         now = self._clock()

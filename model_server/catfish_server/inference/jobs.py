@@ -1,29 +1,16 @@
 """Images on their way through the engine, and the callers who wait for them."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 
-from catfish_server.errors import Overloaded, RequestError
+from catfish_server import waiting
+from catfish_server.errors import Overloaded
 from catfish_server.models.model import Images, Logits
 
 GLANCE_SECONDS = 0.25
 """How often a caller who waits looks whether its client is still there."""
-
-CLIENT_GONE = "catfish.client_gone"
-"""Key of the WSGI environment: a function for `watching`, which says whether the client has left."""
-
-_client_gone: ContextVar[Callable[[], bool] | None] = ContextVar("client_gone", default=None)
-
-
-class ClientGone(RequestError):
-    """Nobody waits for the answer any more; the status is nginx's for that, and reaches only logs and metrics."""
-
-    status = 499
-    title = "Client closed request"
 
 
 class Job:
@@ -67,33 +54,18 @@ class Batch:
     seconds: float
 
 
-@contextmanager
-def watching(gone: Callable[[], bool] | None) -> Iterator[None]:
-    """Lets what waits for the engine in this block end with `ClientGone` once its client has left.
-
-    A protocol wraps its call of the service in it. What still waits for its turn is dropped; a batch that has begun
-    is finished.
-
-    Args:
-        gone: quick; asked some times a second on this thread. None: nobody can tell.
-    """
-    token = _client_gone.set(gone)
-    try:
-        yield
-    finally:
-        _client_gone.reset(token)
-
-
 def await_all(jobs: Sequence[Job], *, timeout_seconds: float) -> list[Logits]:
     """The logits of every job, in their order; those that nobody needs after a failure are cancelled.
 
+    What still waits for its turn is dropped then; a batch that has begun is finished.
+
     Raises:
         Overloaded: they were not all there in time.
-        ClientGone: the client of the call has left.
+        ClientGone: the client of the call (`waiting.within`) has left.
         Exception: what the model raised for one of them.
     """
     until = time.monotonic() + timeout_seconds
-    gone = _client_gone.get()
+    gone = waiting.client_gone()
     results = [job.result for job in jobs]
     try:
         while True:
@@ -107,7 +79,7 @@ def await_all(jobs: Sequence[Job], *, timeout_seconds: float) -> list[Logits]:
             if time.monotonic() >= until:
                 raise late(timeout_seconds)
             if gone is not None and gone():
-                raise ClientGone("The client has left.")
+                raise waiting.ClientGone("The client has left.")
     finally:
         for result in results:
             result.cancel()
@@ -115,4 +87,4 @@ def await_all(jobs: Sequence[Job], *, timeout_seconds: float) -> list[Logits]:
 
 def late(timeout_seconds: float) -> Overloaded:
     """The refusal of what did not get its turn in time."""
-    return Overloaded(f"The model did not answer within {timeout_seconds:.0f} s.", reason="deadline")
+    return Overloaded(f"The model did not answer within {timeout_seconds:.3g} s.", reason="deadline")

@@ -105,9 +105,14 @@ class PredictionLog:
         return reason is None
 
     def close(self, seconds: float = FLUSH_SECONDS) -> None:
-        """Delivers what is left for this long at most; counts the rest as dropped."""
-        self._buffer.close()
-        self._thread.join(timeout=seconds)
+        """Delivers what is left for this long at most, or until a signal ends the wait; counts the rest as dropped."""
+        try:
+            self._buffer.close()
+            self._thread.join(timeout=seconds)
+        finally:
+            self._give_up()
+
+    def _give_up(self) -> None:
         if left := self._buffer.abandon():
             self._metrics.dropped("shutdown", left)
             logger.warning("%d records of the prediction log are lost: the sink did not take them.", left)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from catfish_server import readers
+from catfish_server import readers, waiting
 from catfish_server.errors import Overloaded
 from catfish_server.protocol import tensors
 from catfish_server.protocol.errors import BadInference
@@ -112,7 +112,7 @@ def render(asked: Asked, outputs: Sequence[Tensor], *, model: OpenModel) -> tupl
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    if not _reading.acquire(timeout=PATIENCE_SECONDS):
+    if not _reading.acquire(timeout=waiting.left(PATIENCE_SECONDS)):
         raise Overloaded("Too many large requests are being read already.", reason="decoding")
     try:
         yield

@@ -10,14 +10,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from math import inf
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
+from catfish_server import waiting
 from catfish_server.calls import Caller
 from catfish_server.errors import Overloaded, RequestError
-from catfish_server.inference.jobs import ClientGone, watching
 from catfish_server.protocol import messages
 from catfish_server.protocol.errors import BadInference, sentence
 from catfish_server.protocol.generated import open_inference_pb2 as pb
@@ -44,7 +45,7 @@ CODES: Mapping[int, grpc.StatusCode] = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: grpc.StatusCode.INVALID_ARGUMENT,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: grpc.StatusCode.INVALID_ARGUMENT,
     HTTPStatus.UNPROCESSABLE_ENTITY: grpc.StatusCode.INVALID_ARGUMENT,
-    ClientGone.status: grpc.StatusCode.CANCELLED,
+    waiting.ClientGone.status: grpc.StatusCode.CANCELLED,
     HTTPStatus.SERVICE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     HTTPStatus.GATEWAY_TIMEOUT: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
@@ -153,7 +154,7 @@ class Calls(grpc.GenericRpcHandler):
         route = call.path.removeprefix("/")
         span = self._tracing.request(route, route, headers=call.headers, waited_seconds=waited)
         try:
-            with span as traced, watching(lambda: not context.is_active()):
+            with span as traced, waiting.within(self._patience(call, context)):
                 self._check_time(context, call.arrived)
                 message = _first(sent, context)
                 request = _parsed(call.method.request, message)
@@ -172,6 +173,16 @@ class Calls(grpc.GenericRpcHandler):
         finally:
             self._over(call, status, bytes_in=len(message), bytes_out=len(answer), began=began)
         return answer
+
+    def _patience(self, call: _Call, context: grpc.ServicerContext) -> waiting.Call:
+        """How long a call may wait: as long as any, or as its client says."""
+        left = context.time_remaining()
+        return waiting.Call(
+            arrived=call.arrived,
+            seconds=self._model.service.settings.request_timeout_seconds,
+            client_seconds=inf if left is None else self._clock() - call.arrived + left,
+            gone=lambda: not context.is_active(),
+        )
 
     def _over(self, call: _Call, status: int, *, bytes_in: int, bytes_out: int, began: float) -> None:
         """Tells of a call that has its answer."""
@@ -206,7 +217,10 @@ class Calls(grpc.GenericRpcHandler):
                 (("grpc-retry-pushback-ms", str(1000 * error.retry_after_seconds)),)
             )
         logger.info("Request %s answered %d: %s", caller.request_id, error.status, error.detail)
-        context.set_code(CODES.get(error.status, grpc.StatusCode.INTERNAL))
+        code = CODES.get(error.status, grpc.StatusCode.INTERNAL)
+        if isinstance(error, waiting.NoTimeGiven):  # the answer may overtake the client's own clock
+            code = grpc.StatusCode.DEADLINE_EXCEEDED
+        context.set_code(code)
         context.set_details(sentence(error.detail, error.field))
 
     def _live(self, _request: pb.ServerLiveRequest, _caller: Caller) -> Message:
@@ -234,7 +248,7 @@ class Calls(grpc.GenericRpcHandler):
 
 
 def _first(sent: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
-    timer = threading.Timer(MESSAGE_SECONDS, context.cancel)
+    timer = threading.Timer(waiting.left(MESSAGE_SECONDS), context.cancel)
     timer.daemon = True
     timer.start()
     try:

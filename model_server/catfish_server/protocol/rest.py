@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from flask import Blueprint, Response, jsonify, request
 
+from catfish_server import waiting
 from catfish_server.calls import Caller
-from catfish_server.inference.jobs import CLIENT_GONE, watching
 from catfish_server.protocol import body
 from catfish_server.protocol.errors import UnsupportedEncoding, sentence
 from catfish_server.protocol.model import EXTENSIONS, OpenModel
@@ -22,14 +22,17 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 _PROBLEM = "application/problem+json"
 
 
-def blueprint(model: OpenModel, *, caller: Callable[[], Caller]) -> Blueprint:
+def blueprint(
+    model: OpenModel, *, caller: Callable[[], Caller], call: Callable[[], waiting.Call]
+) -> Blueprint:
     """The routes.
 
     Args:
         model: answers for all of them.
         caller: who asks; called within a request.
+        call: how long the request may wait; called within it, too.
     """
-    views = _Views(model, caller)
+    views = _Views(model, caller, call)
     routes = Blueprint("open_inference", __name__, url_prefix=ROOT)
     routes.add_url_rule("", "server", views.server)
     routes.add_url_rule("/health/live", "live", views.live)
@@ -45,9 +48,12 @@ def blueprint(model: OpenModel, *, caller: Callable[[], Caller]) -> Blueprint:
 class _Views:
     """What the paths answer."""
 
-    def __init__(self, model: OpenModel, caller: Callable[[], Caller]) -> None:
+    def __init__(
+        self, model: OpenModel, caller: Callable[[], Caller], call: Callable[[], waiting.Call]
+    ) -> None:
         self._model = model
         self._caller = caller
+        self._call = call
 
     def server(self) -> Response:
         return jsonify(name="catfish", version=build_version(), extensions=list(EXTENSIONS))
@@ -83,10 +89,10 @@ class _Views:
         self._model.require(name, version)
         if request.headers.get("Content-Encoding", "identity") != "identity":
             raise UnsupportedEncoding("Send the body as it is, not compressed.", field="Content-Encoding")
-        asked = body.parse(
-            request.get_data(cache=False), request.headers.get(HEADER_LENGTH), model=self._model
-        )
-        with watching(request.environ.get(CLIENT_GONE)):
+        with waiting.within(self._call()):
+            asked = body.parse(
+                request.get_data(cache=False), request.headers.get(HEADER_LENGTH), model=self._model
+            )
             outputs = self._model.infer(asked.inputs, asked.outputs, caller=self._caller())
         data, head = body.render(asked, outputs, model=self._model)
         if head is None:

@@ -12,11 +12,11 @@ from http import HTTPStatus
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
+from catfish_server import waiting
 from catfish_server.calls import Answer, Caller, Encoded
 from catfish_server.errors import Overloaded, RequestError
 from catfish_server.images.source import FetchFailed, ImageSource, ImageTooLarge
 from catfish_server.inference.classifier import Classifies
-from catfish_server.inference.jobs import CLIENT_GONE, watching
 from catfish_server.predictions.log import PredictionLog
 from catfish_server.protocol import rest
 from catfish_server.protocol.model import OpenModel
@@ -48,12 +48,12 @@ class _Predictor:
         asked = requests.parse(request, max_images=self.service.settings.max_images)
         if asked.probabilities:
             self.service.require_probabilities()
-        images = self._images(asked.items)
-        with watching(request.environ.get(CLIENT_GONE)):
+        with waiting.within(g.call):
+            images = self._images(asked.items)
             answers = self.service.classify(images, caller=_caller(self.service.settings))
         with_uuid = self.service.journal.log is not None
         told = [_answer(answer, with_all=asked.probabilities, with_uuid=with_uuid) for answer in answers]
-        self.service.metrics.staged("total", time.monotonic() - g.arrived_at)
+        self.service.metrics.staged("total", time.monotonic() - g.call.arrived)
         return jsonify(predictions=told) if asked.many else jsonify(told[0])
 
     def _images(self, items: Sequence[Item]) -> list[Encoded]:
@@ -61,7 +61,8 @@ class _Predictor:
 
         All of them together may have as many bytes as a body that brings its images along.
         """
-        limit, until = self.service.settings.max_body_bytes, time.monotonic() + FETCHING_SECONDS
+        limit, seconds = self.service.settings.max_body_bytes, waiting.left(FETCHING_SECONDS)
+        until = time.monotonic() + seconds
         images: list[Encoded] = []
         fetched = 0
         for item in items:
@@ -69,9 +70,7 @@ class _Predictor:
                 images.append(Encoded.of(item.data or b"", field=item.field))
                 continue
             if time.monotonic() > until:
-                raise FetchFailed(
-                    f"The images did not arrive within {FETCHING_SECONDS:g} s.", field=item.field
-                )
+                raise FetchFailed(f"The images did not arrive within {seconds:.3g} s.", field=item.field)
             images.append(self.service.fetch(item.url, field=item.field))
             fetched += len(images[-1].data)
             if len(items) > 1 and fetched > limit:
@@ -120,7 +119,7 @@ def create_app(
         methods=["POST"],
     )
     app.add_url_rule("/openapi.json", "openapi", openapi.view(app, settings, only=names), methods=["GET"])
-    app.register_blueprint(rest.blueprint(open_model, caller=lambda: _caller(settings)))
+    app.register_blueprint(rest.blueprint(open_model, caller=lambda: _caller(settings), call=lambda: g.call))
     _observe(app, settings, metrics)
     _explain_errors(app, metrics)
     if tracing.on:
@@ -157,7 +156,11 @@ def _observe(app: Flask, settings: Settings, metrics: Metrics) -> None:
         g.counted = True
         metrics.started()
         waited = request.environ.get(QUEUED_SECONDS, 0.0)
-        g.arrived_at = time.monotonic() - waited
+        g.call = waiting.Call(
+            arrived=time.monotonic() - waited,
+            seconds=settings.request_timeout_seconds,
+            gone=request.environ.get(waiting.CLIENT_GONE),
+        )
         if waited > MAX_QUEUED_SECONDS:
             raise Overloaded("More requests came than can be answered in time.", reason="threads")
 

@@ -14,7 +14,7 @@ from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import Error
 
-from catfish_server.inference.jobs import CLIENT_GONE
+from catfish_server.waiting import CLIENT_GONE
 from catfish_server.web import exchange, problems
 from catfish_server.web.parser import Crowded, Parser, RequestTimeout
 

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
@@ -123,17 +123,22 @@ class Server:
                 logger.info("Ready: answering on %s:%d.", self._settings.host, api.port)
                 self._loop(api)
         finally:
-            if self._remote is not None:
-                self._remote.close()
-            api.close()
-            if log is not None:
-                log.close()
-            classifier.close()
-            if self._access_log is not None:
-                self._access_log.close()
-            self._tracing.close()
+            self._close(api, classifier, log)
+
+    def _close(self, api: Listener, classifier: "Classifier", log: "PredictionLog | None") -> None:
+        """Closes everything, each also where a second signal ended the closing of one before (`startup._leave`)."""
+        with ExitStack() as last_first:
             if self._admin is not None:
-                self._admin.stop()
+                last_first.callback(self._admin.stop)
+            last_first.callback(self._tracing.close)
+            if self._access_log is not None:
+                last_first.callback(self._access_log.close)
+            last_first.callback(classifier.close)
+            if log is not None:
+                last_first.callback(log.close)
+            last_first.callback(api.close)
+            if self._remote is not None:
+                last_first.callback(self._remote.close)
 
     def _open_model(self, classifier: "Classifier", log: "PredictionLog | None") -> "OpenModel":
         from catfish_server.protocol.model import OpenModel  # noqa: PLC0415 (imports NumPy)

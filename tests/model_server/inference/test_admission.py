@@ -8,7 +8,7 @@ import pytest
 
 from catfish_server.errors import Overloaded
 from catfish_server.inference.engine import Batch, TooManyImages
-from catfish_server.inference.jobs import ClientGone, watching
+from catfish_server.waiting import Call, ClientGone, within
 from tests.model_server.inference.batching import Clock, Gate, image, numbers, until
 
 
@@ -30,7 +30,7 @@ def test_the_images_of_a_client_who_has_left_are_dropped_before_they_are_run(eng
     assert gate.entered.acquire(timeout=30)
 
     def ask():
-        with watching(left.is_set):
+        with within(Call(arrived=time.monotonic(), seconds=30, gone=left.is_set)):
             return engine.infer([image(1), image(2)], timeout_seconds=60)
 
     gone = pool.submit(ask)

@@ -1,4 +1,7 @@
+import threading
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -7,11 +10,14 @@ from PIL import Image
 from torch import nn
 from torchvision import models
 
+from catfish_server.errors import Overloaded
+from catfish_server.inference import classifier as inference
 from catfish_server.inference.classifier import Classifier, NonFiniteOutput, Prediction, WrongShape
 from catfish_server.inference.engine import TooManyImages
 from catfish_server.inference.preprocess import preprocess
 from catfish_server.models.model import Runtime
 from catfish_server.models.module import TorchModel
+from tests.model_server.inference.batching import until
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -117,7 +123,7 @@ def test_the_images_of_a_call_are_answered_together_and_in_their_order(classifie
     module = Reds()
     classifier = classifiers(module, mean=(0, 0, 0), std=(1, 1, 1))
     images = [coloured(250, 10), coloured(10, 250), coloured(250, 10), coloured(20, 250)]
-    assert [prediction.label for prediction in classifier.predict_all(images)] == [
+    assert [prediction.label for prediction in classifier.predict_all(images, count=4)] == [
         "cat",
         "fish",
         "cat",
@@ -160,8 +166,43 @@ def test_images_that_could_not_wait_take_no_memory_before_they_are_refused(class
             yield Image.new("RGB", (64, 64))
 
     with pytest.raises(TooManyImages, match="more than 3 images"):
-        classifier.predict_all(images())
-    assert len(made) == 4
+        classifier.predict_all(images(), count=32)
+    assert made == []
+
+
+def test_calls_that_decode_hold_no_more_images_together_than_may_wait_and_be_run(classifiers, monkeypatch):
+    classifier = classifiers(Reds(), queue_length=4, max_batch=1, max_wait_seconds=0.1)  # and one in the pass
+    held, most, changed, full = Counter(), [], threading.Lock(), threading.Barrier(2)
+
+    def counted(image, **options):
+        with changed:
+            held[threading.get_ident()] += 1
+            most.append(held.total())
+        return preprocess(image, **options)
+
+    def images():
+        yield from [GREY] * 3
+        full.wait(30)
+        yield GREY
+
+    def ask(pictures):
+        try:
+            return len(classifier.predict_all(pictures, count=4))
+        except Overloaded as error:
+            return error.reason
+        finally:
+            with changed:
+                del held[threading.get_ident()]
+
+    monkeypatch.setattr(inference, "preprocess", counted)
+    with ThreadPoolExecutor(8) as pool:
+        first = pool.submit(ask, images())
+        until(lambda: len(most) == 3)
+        others = [pool.submit(ask, [GREY] * 4) for _ in range(7)]
+        assert {other.result(30) for other in others} == {"queue"}
+        full.wait(30)
+        assert first.result(30) == 4
+    assert max(most) == 4
 
 
 def test_it_says_what_runs_the_model_and_follows_a_replacement(classifiers):

@@ -246,7 +246,10 @@ def median_seconds(clients, first, last):
     return found[len(found) // 2]
 
 
-def test_a_server_whose_output_nobody_reads_answers_and_ends_in_time(program, weights, jpeg):
+@pytest.mark.parametrize("hurried", [False, True], ids=["at its own pace", "told a second time"])
+def test_a_server_whose_output_nobody_reads_answers_and_ends_in_time_and_tells_what_is_lost(
+    program, weights, jpeg, hurried
+):
     running = program(
         CATFISH_MODEL_LOCATION=weights,
         CATFISH_ARCHITECTURE="mobilenet_v3_small",
@@ -259,6 +262,9 @@ def test_a_server_whose_output_nobody_reads_answers_and_ends_in_time(program, we
     assert len(answers) == 40
     began = time.monotonic()
     running.process.send_signal(signal.SIGTERM)
+    if hurried:
+        until(lambda: "Everything is answered: leaving." in running.errors.read_text(), seconds=30)
+        running.process.send_signal(signal.SIGTERM)
     assert running.process.wait(timeout=30) == 0
     assert time.monotonic() - began < 10
     assert "records of the prediction log are lost" in running.errors.read_text()

@@ -1,6 +1,6 @@
 """A whole server process with a random model, for the tests that send it signals.
 
-usage: serving.py DRAIN_SECONDS [MODEL_SECONDS]
+usage: serving.py DRAIN_SECONDS [MODEL_SECONDS [GRPC_PORT]]
 """
 
 import logging
@@ -37,7 +37,7 @@ def main():
         host="127.0.0.1",
         port=0,
         admin_port=0,
-        grpc_port=0,
+        grpc_port=int(sys.argv[3]) if len(sys.argv) > 3 else 0,
         image_size=32,
         threads=2,
         drain_seconds=float(sys.argv[1]),

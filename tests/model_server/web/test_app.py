@@ -39,7 +39,7 @@ class Failing:
     def __init__(self, error):
         self.error = error
 
-    def predict_all(self, _images):
+    def predict_all(self, _images, *, count):  # noqa: ARG002
         raise self.error
 
 

@@ -149,10 +149,10 @@ def test_a_client_that_hangs_up_before_its_answer_leaves_nothing_in_the_log(
 ):
     entered, go, predict = threading.Event(), threading.Event(), classifier.predict_all
 
-    def predict_when_told(images):
+    def predict_when_told(images, *, count):
         entered.set()
         assert go.wait(15)
-        return predict(images)
+        return predict(images, count=count)
 
     classifier.predict_all = predict_when_told
     server = running()
