@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from catfish_server.errors import Overloaded, RequestError
-from catfish_server.inference.classifier import Prediction
+from catfish_server.inference.prediction import Prediction
 
 
 class InvalidFeedback(RequestError):

@@ -18,7 +18,8 @@ from catfish_server.calls import Answer, Caller, Encoded, Forbidden, blaming
 from catfish_server.errors import Overloaded
 from catfish_server.images.decode import decode
 from catfish_server.images.source import ImageSource
-from catfish_server.inference.classifier import UNKNOWN, Classifies, Prediction
+from catfish_server.inference.classifier import Classifies
+from catfish_server.inference.prediction import UNKNOWN, Prediction
 from catfish_server.journal import Journal
 from catfish_server.predictions.log import PredictionLog
 from catfish_server.settings import Settings

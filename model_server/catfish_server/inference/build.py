@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from catfish_server import cpus, readers
 from catfish_server.errors import ArchitectureMismatch, InvalidSpec, NonFiniteWeights, UnsupportedFormat
 from catfish_server.inference import verification
-from catfish_server.inference.classifier import Classifier, NonFiniteOutput
+from catfish_server.inference.classifier import Classifier
+from catfish_server.inference.prediction import NonFiniteOutput
 from catfish_server.inference.prepare import prepare
 from catfish_server.lifecycle import Lifecycle, Stage, Weights
 from catfish_server.models import programs

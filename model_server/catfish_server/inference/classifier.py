@@ -1,9 +1,8 @@
 """A loaded model that turns images into classes."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -14,11 +13,9 @@ from catfish_server.errors import RequestError
 from catfish_server.images.decode import decode
 from catfish_server.images.room import PATIENCE_SECONDS, Room
 from catfish_server.inference.engine import MAX_BATCH, MAX_WAIT_SECONDS, QUEUE_LENGTH, Engine
+from catfish_server.inference.prediction import UNKNOWN, Prediction, answer
 from catfish_server.inference.preprocess import preprocess, resized_side
 from catfish_server.models.model import Images, Logits, Model, Runtime
-
-UNKNOWN = "unknown"
-"""The answer when no class reaches the threshold."""
 
 WARM_UP_ROUNDS = 3
 """The first forward passes allocate and choose kernels; from the third on they take their usual time."""
@@ -38,29 +35,6 @@ class WrongShape(RequestError):
 
     status = 400
     title = "Wrong shape"
-
-
-class NonFiniteOutput(Exception):
-    """The model answered NaN or infinity."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prediction:
-    """What the model says about one image.
-
-    Attributes:
-        label: the most probable class, or `unknown` below the threshold.
-        probability: of the most probable class, 0..1.
-        probabilities: of every class, in the order of the outputs; they add up to 1.
-        input: what the model was given for the image, (3, image_size, image_size).
-        output: its logits, (classes,).
-    """
-
-    label: str
-    probability: float
-    probabilities: Mapping[str, float]
-    input: Images | None = field(default=None, compare=False, repr=False)
-    output: Logits | None = field(default=None, compare=False, repr=False)
 
 
 class Classifies(Protocol):
@@ -283,25 +257,3 @@ class Classifier:
         batches = [preprocess(image, image_size=size, mean=mean, std=std) for image in images]
         logits = self.engine.infer(batches, timeout_seconds=waiting.left(timeout_seconds))
         return [self.prediction(image[0], row[0]) for image, row in zip(batches, logits, strict=True)]
-
-
-def answer(logits: Logits, classes: Sequence[str], *, unknown_threshold: float | None) -> Prediction:
-    """What the logits of one image, (classes,), mean.
-
-    Raises:
-        NonFiniteOutput: they are not finite.
-    """
-    if not np.isfinite(logits).all():
-        raise NonFiniteOutput("The model answered with a value that is not finite.")
-    probabilities = dict(zip(classes, _softmax(logits), strict=True))
-    label, probability = max(probabilities.items(), key=lambda item: item[1])
-    if unknown_threshold is not None and probability < unknown_threshold:
-        label = UNKNOWN
-    return Prediction(label=label, probability=probability, probabilities=MappingProxyType(probabilities))
-
-
-def _softmax(logits: Logits) -> list[float]:
-    """The probabilities that the logits of one image, (classes,), stand for."""
-    powers = np.exp(logits.astype(np.float64) - logits.max())
-    values: list[float] = (powers / powers.sum()).tolist()
-    return values

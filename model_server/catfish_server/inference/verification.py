@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from catfish_server.errors import InvalidSpec, NonFiniteWeights, Overloaded, RequestError, VerificationFailed
-from catfish_server.inference.classifier import Classifier, NonFiniteOutput, classify
+from catfish_server.inference.classifier import Classifier, classify
+from catfish_server.inference.prediction import NonFiniteOutput
 from catfish_server.lifecycle import Score
 
 LISTED = 5

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catfish_server.calls import Caller, Encoded
-from catfish_server.inference.classifier import UNKNOWN
+from catfish_server.inference.prediction import UNKNOWN
 from catfish_server.protocol.errors import BadInference, NotHere
 from catfish_server.protocol.tensors import ANY, BYTES, FP32, Declared, Tensor
 from catfish_server.service import Service

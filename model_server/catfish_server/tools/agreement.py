@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from catfish_server.inference.classifier import UNKNOWN, NonFiniteOutput, answer
+from catfish_server.inference.prediction import UNKNOWN, NonFiniteOutput, answer
 from catfish_server.models.model import Logits
 from catfish_server.tools import answers
 from catfish_server.tools.errors import ToolFailure

@@ -12,8 +12,9 @@ from torchvision import models
 
 from catfish_server.errors import Overloaded
 from catfish_server.inference import classifier as inference
-from catfish_server.inference.classifier import Classifier, NonFiniteOutput, Prediction, WrongShape
+from catfish_server.inference.classifier import Classifier, WrongShape
 from catfish_server.inference.engine import TooManyImages
+from catfish_server.inference.prediction import NonFiniteOutput, Prediction
 from catfish_server.inference.preprocess import preprocess
 from catfish_server.models.model import Runtime
 from catfish_server.models.module import TorchModel
