@@ -73,6 +73,15 @@ def messages(kafka, topic):
     return found
 
 
+def length(kafka, topic):
+    """How many records and marks a topic holds."""
+    consumer = Consumer(kafka.client() | {"group.id": "tests"})
+    numbers = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+    ranges = [consumer.get_watermark_offsets(TopicPartition(topic, each), timeout=10) for each in numbers]
+    consumer.close()
+    return sum(end - first for first, end in ranges)
+
+
 def test_a_record_is_a_cloud_event_keyed_by_its_uuid(kafka, topic):
     sink = opened(kafka, topic)
     feedback = Line(data=b'{"label":"fish"}\n', kind="feedback", uuid="u-1", time=1_700_000_000.25)
@@ -112,6 +121,7 @@ def test_a_topic_that_ends_with_the_mark_of_a_transaction_is_exported(kafka, top
     producer.begin_transaction()
     producer.produce(topic, encode(record(uuid="a"), ORIGIN))
     producer.commit_transaction(30)
+    until(lambda: length(kafka, topic) == 2)  # the mark is written after the commit is answered
     out = tmp_path / "train.csv"
     words = ["export", f"kafka://{kafka.address}/{topic}", str(out), "--unlabelled"]
     assert command.run(words, KEYS) == 0
