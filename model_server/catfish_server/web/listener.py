@@ -5,6 +5,7 @@ What waitress does not do by itself is set here or in `web.channel`: see docs/se
 
 import logging
 import select
+import threading
 import time
 from collections.abc import Callable
 from math import ceil
@@ -65,6 +66,8 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
         exchanged: Callable[[Entry], None] = lambda _: None,
     ) -> None:
         self.draining = False
+        self._open = True
+        self._waking = threading.RLock()  # a signal handler may interrupt the thread that holds it
         self.refused = refused
         self.exchanged = exchanged
         self.buffered = 0  # bytes of all bodies, by what each channel has said last
@@ -116,8 +119,14 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
         return self.buffered > MAX_BUFFERED_BYTES
 
     def wake(self) -> None:
-        """Ends the wait of `turn`; safe in a signal handler and in other threads."""
+        """Ends the wait of `turn`; safe in a signal handler and in other threads, and after the end."""
         self.pull_trigger()
+
+    def pull_trigger(self) -> None:
+        """As waitress does after each answer; not after `close`, when its descriptor may be another file's already."""
+        with self._waking:
+            if self._open:
+                super().pull_trigger()
 
     def channels(self) -> list[Channel]:
         """The open connections."""
@@ -157,4 +166,6 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
         for channel in self.channels():
             channel.handle_close()
         wasyncore.dispatcher.close(self)
+        with self._waking:
+            self._open = False
         self.trigger.close()

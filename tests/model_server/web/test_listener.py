@@ -1,5 +1,9 @@
+import contextlib
+import itertools
 import os
 import resource
+import select
+import socket
 import threading
 from types import SimpleNamespace
 
@@ -46,3 +50,15 @@ def test_a_request_has_its_time_before_a_thread_can_take_it(listener):
     )
     listener.add_task(SimpleNamespace(queued_at=0.0))
     assert seen[0] > 0
+
+
+def test_who_wakes_it_after_its_end_writes_into_nobody_elses_file(listener):
+    descriptors = set(listener.trigger._fds)
+    listener.close()
+    with contextlib.ExitStack() as stack:
+        pairs = [socket.socketpair() for _ in range(20)]
+        for one in itertools.chain(*pairs):
+            stack.enter_context(one)
+        assert descriptors <= {one.fileno() for one in itertools.chain(*pairs)}, "they are given out anew"
+        listener.wake()
+        assert select.select([one for pair in pairs for one in pair], [], [], 0.2)[0] == []
