@@ -20,10 +20,10 @@ LOOSE = {
     (
         True,
         True,
-    ): "Going back to it is only as good as its tag and its URL: it names no digest of the image and no "
+    ): "Going back to {} is only as good as its tag and its URL: it names no digest of the image and no "
     "sha256 of the weights.",
-    (True, False): "Going back to it is only as good as its tag: it names no digest of the image.",
-    (False, True): "Going back to it is only as good as its URL: it names no sha256 of the weights.",
+    (True, False): "Going back to {} is only as good as its tag: it names no digest of the image.",
+    (False, True): "Going back to {} is only as good as its URL: it names no sha256 of the weights.",
 }
 """What is said of a revision whose (image, weights) are named by what may become another thing."""
 
@@ -54,7 +54,9 @@ def changed(plan: Plan, observed: Observed, *, serving: list[Json]) -> str | Non
     for name in {pods.revision_of(pod) for pod in serving}:
         same = [pod for pod in serving if pods.revision_of(pod) == name]
         entry = plan.history.find(name)
-        images = {pods.image(pod)[1] for pod in same} | {entry.record.image_id or "" if entry else ""}
+        images = {_behind_tag(*pods.image(pod)) for pod in same}
+        if entry and entry.record.image_id:
+            images |= {_behind_tag(pods.image(pod)[0], entry.record.image_id) for pod in same}
         if len(images - {""}) > 1:
             return "ImageChanged"
         known = (entry.record.weights or {}).get("sha256") if entry else None
@@ -64,13 +66,23 @@ def changed(plan: Plan, observed: Observed, *, serving: list[Json]) -> str | Non
     return None
 
 
+def _behind_tag(name: str, image_id: str) -> str:
+    """The digest that a node found under a tag; "" if it found none, or the name itself says which it is.
+
+    A mirror gives the same image another name.
+    """
+    return "" if "@" in name else image_id.rpartition("@")[2]
+
+
 def loose(plan: Plan, observed: Observed) -> str | None:
     """That what serves may become another thing under its name, as far as it may; None: it cannot."""
     entry = plan.history.find(progress.live_revision(observed.deployment))
-    inputs = (entry.live.get("data") or {}).get("inputs") or {} if entry else {}
+    if entry is None:
+        return None
+    inputs = (entry.live.get("data") or {}).get("inputs") or {}
     tag = "@" not in inputs.get("image", "@")
     url = "weights" in inputs and not inputs["weights"].get("sha256")
-    return LOOSE.get((tag, url))
+    return LOOSE[tag, url].format(entry.name) if tag or url else None
 
 
 def _serving(plan: Plan, observed: Observed, *, serving: list[Json]) -> list[Json]:

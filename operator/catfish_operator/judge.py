@@ -54,7 +54,7 @@ def failed(
         return None
     if found_fault and _is_final(found_fault, observed, found):
         return found_fault
-    if progress.whole(observed, found) or not _overdue(observed, model=model, record=record):
+    if progress.whole(found, record) or not _overdue(observed, model=model, record=record):
         return None
     return found_fault or Fault(reason="ProgressDeadlineExceeded", detail=_stuck(observed, found))
 

@@ -51,8 +51,8 @@ class Watch:
         at: when the last look was.
         since: since when each of the facts that hold now has held without a break.
         best: the furthest that each number of the progress has been.
-        whole: the number of pods when all of them were last of the target and available; 0: they never were.
-        progressed_at: when one of the numbers last rose, or when nothing was left to rise.
+        progressed_at: when one of them last rose, or when none of them was awaited.
+        calm: the longest time for which none was awaited of pods that are there.
         ready: by pod: how often its containers had been restarted when it was last seen Ready.
         began: when the first look at this rollout was.
         baseline: by pod of another revision: the first reading of it that was told since then.
@@ -62,8 +62,8 @@ class Watch:
     at: float = 0.0
     since: Mapping[str, float] = field(default_factory=dict)
     best: tuple[int, ...] = ()
-    whole: int = 0
     progressed_at: float = 0.0
+    calm: float = 0.0
     ready: Mapping[str, int] = field(default_factory=dict)
     began: float = 0.0
     baseline: Mapping[str, Reading] = field(default_factory=dict)

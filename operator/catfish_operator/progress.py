@@ -118,13 +118,13 @@ def held(record: Record, model: CatfishModel) -> bool:
     return model.rollout.canary.seconds > 0 and record.verdict != "proven" and record.released_at is None
 
 
-def whole(observed: Observed, found: Progress) -> bool:
-    """Says whether every pod is of the target and available, or was until more of them were asked for.
+def whole(found: Progress, record: Record) -> bool:
+    """Says whether as many pods of the target are available as were wanted when its rollout began, and no other lives.
 
-    Scaling is not a rollout: a pod that is added later, and finds no room, says nothing of the revision.
+    Scaling is not a rollout: a pod that is asked for later, and finds no room, says nothing of the revision.
     """
-    number = observed.watch.whole
-    return found.complete or (found.replaced and 0 < number <= min(found.wanted, found.available))
+    least = max(1, min(found.wanted, record.pods or 1))
+    return found.complete or (found.replaced and found.available >= least)
 
 
 def asked(observed: Observed, found: Progress) -> bool:

@@ -43,11 +43,17 @@ def course(observed: Observed, *, model: CatfishModel, target: str, history: His
     if model.retry is not None:
         record = replace(record, retry=model.retry)
     records = others | {target: record}
-    if model.rollout.paused and observed.deployment is not None and not found.complete:
+    if model.rollout.paused and observed.deployment is not None and _waits(found, record):
         return _paused(observed, record, model=model, target=target, history=history, records=records)
     return _judged(
         observed, found, model=model, target=target, history=history, records=records, begins=begins
     )
+
+
+def _waits(found: Progress, record: Record) -> bool:
+    """Says whether a pause keeps anything from going on: what is proven and serves alone is only healed and scaled."""
+    healed = found.chosen and not found.outdated and record.verdict == "proven"
+    return not found.complete and not healed
 
 
 def _paused(
@@ -84,6 +90,7 @@ def _begun(record: Record, observed: Observed, found: Progress) -> Record:
     return replace(
         record,
         started_at=now,
+        pods=found.wanted,
         released_at=None if protect else now,
         finished_at=None,
         result=None,
@@ -177,7 +184,7 @@ def _moved_on(record: Record, observed: Observed, found: Progress, *, model: Cat
         return replace(record, released_at=now)
     fact = watch.replaced(found)
     baked = fact in observed.watch.since and observed.watch.lasted(fact) >= model.rollout.bake_seconds
-    if progress.whole(observed, found) and baked:
+    if progress.whole(found, record) and baked:
         return replace(record, verdict="proven", failure=None, result="Completed", finished_at=now)
     return record
 

@@ -13,6 +13,7 @@ from catfish_operator.resources.record import Record
 
 FIRST_READY = "the first pods are ready"
 FIRST_ASKED = "the first pods are ready, and requests reach them"
+NOTHING_AWAITED = "all pods that can come have come, and are ready"
 
 
 def pulling_fails(pod_identity: str) -> str:
@@ -40,33 +41,39 @@ def look(
     """
     trial = (target, record.started_at, record.released_at, record.verdict)
     found = progress.progress(observed, model=model, target=target)
-    numbers = progress.numbers(observed, found)
     same = before.trial == trial
-    best = tuple(map(max, numbers, before.best)) if same and before.best else numbers
     since = before.since if same else {}
-    awaits_nothing = found.complete or (
-        progress.held(record, model) and found.first_ready(model.rollout.max_surge)
-    )
+    since = {fact: since.get(fact, at) for fact in _facts(observed, found, model=model, record=record)}
+    numbers = progress.numbers(observed, found)
+    best = tuple(map(max, numbers, before.best)) if same and before.best else numbers
+    calm, longest = at - since.get(NOTHING_AWAITED, at), before.calm if same else 0.0
+    rested = not (same and before.best)
+    # Pods that are Ready again and again, and never longer than before, get nowhere.
+    lasts = NOTHING_AWAITED in since and (calm > longest or (calm == longest and rested))
+    rests = not found.chosen or model.rollout.paused or lasts
     goes_on = before.trial[:2] == trial[:2]
     began = before.began if goes_on else at
     return Watch(
         trial=trial,
         at=at,
-        since={fact: since.get(fact, at) for fact in _facts(observed, found, surge=model.rollout.max_surge)},
-        best=best,
-        whole=found.wanted if found.complete else before.whole if same else 0,
-        progressed_at=before.progressed_at if same and best == before.best and not awaits_nothing else at,
+        since=since,
+        best=() if rests else best,
+        progressed_at=before.progressed_at if same and best == before.best and not rests else at,
+        calm=max(calm, longest),
         ready=_ready(before.ready if goes_on else {}, found),
         began=began,
         baseline=_baseline(before.baseline if goes_on else {}, observed.readings, found, began=began),
     )
 
 
-def _facts(observed: Observed, found: Progress, *, surge: int) -> list[str]:
+def _facts(observed: Observed, found: Progress, *, model: CatfishModel, record: Record) -> list[str]:
     facts = [pulling_fails(pods.identity(pod)) for pod in found.fresh if pods.pulling_fails(pod)]
-    if found.first_ready(surge):
+    first_ready = found.first_ready(model.rollout.max_surge)
+    if first_ready:
         facts.append(FIRST_READY)
         facts += [FIRST_ASKED] if progress.asked(observed, found) else []
+    if progress.whole(found, record) or (first_ready and progress.held(record, model)):
+        facts.append(NOTHING_AWAITED)
     if found.replaced:
         facts.append(replaced(found))
     return facts

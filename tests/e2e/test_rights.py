@@ -3,6 +3,8 @@
 The tests come after all others, and the first one makes up for what no other asks of the operator.
 """
 
+import json
+
 import pytest
 
 from demo import model
@@ -105,7 +107,7 @@ def its_template_is_put_back(home):
     for number in (1, 2):  # the second time is told by the Event of the first
         home.run("set", "env", "deployment/catfish", f"X={number}")
         wait_for("it to be told", lambda number=number: home.repairs() >= number, seconds=30)
-        assert '"X"' not in str(home.get("deployment")["spec"]["template"])
+        assert '"X"' not in json.dumps(home.get("deployment")["spec"]["template"])
 
 
 def old_revisions_go(home):

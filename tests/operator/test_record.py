@@ -25,6 +25,7 @@ FULL = Record(
     unobserved=True,
     weights={"sha256": "0" * 64},
     golden={"right": 3, "total": 4},
+    pods=3,
     image_id="docker.io/library/catfish-server@sha256:0",
     retry="x",
 )

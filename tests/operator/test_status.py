@@ -39,7 +39,7 @@ def test_a_model_that_is_settled_says_so_in_every_field():
     times = {"startedAt": "2026-01-02T03:04:05Z", "result": "Completed"}
     everything = "Every pod runs what the spec asks for."
     loose = (
-        "Going back to it is only as good as its tag and its URL: it names no digest of the image and no "
+        f"Going back to {target} is only as good as its tag and its URL: it names no digest of the image and no "
         "sha256 of the weights."
     )
     assert world.status() == {

@@ -58,6 +58,7 @@ class Record:
     Attributes:
         verdict: `proven`: it may be gone back to; `failed`: it is not tried again by itself; None: undecided.
         started_at: when its latest rollout began.
+        pods: how many were wanted when its latest rollout began; None: an earlier operator did not say.
         released_at: when its first pods had been watched for long enough (or there was nothing to hold for).
         finished_at, result: how its latest rollout ended; None while it is under way.
         unobserved: the first pods were released by time alone: too few requests, or none that could be read.
@@ -70,6 +71,7 @@ class Record:
     verdict: Word | None = None
     failure: Failure | None = None
     started_at: str | None = None
+    pods: int | None = None
     released_at: str | None = None
     finished_at: str | None = None
     result: Result | None = None
@@ -98,6 +100,7 @@ def read(live: Json) -> Record:
         verdict=cast("Word", word) if word in get_args(Word) else None,
         failure=failure or (LOST if word == "failed" else None),
         started_at=_moment(told.get("startedAt")),
+        pods=_number(told.get("pods"), None),
         released_at=_moment(told.get("releasedAt")),
         finished_at=_moment(told.get("finishedAt")),
         result=cast("Result", result) if result in get_args(Result) else None,
@@ -125,6 +128,7 @@ def rollout(record: Record) -> Json:
     return _without_none(
         {
             "startedAt": record.started_at,
+            "pods": record.pods,
             "releasedAt": record.released_at,
             "finishedAt": record.finished_at,
             "result": record.result,

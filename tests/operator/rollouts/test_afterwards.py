@@ -116,6 +116,15 @@ def test_paused_leaves_the_pods_as_they_are_until_it_is_resumed():
     assert held(world)
 
 
+def test_a_pause_hides_no_crash_of_what_serves_alone():
+    world = proven(rollout={"paused": True})
+    world.pods[0]["status"]["conditions"] = [{"type": "PodScheduled", "status": "True"}]
+    world.pods[0]["status"]["containerStatuses"] = [container(ended(), last=ended(), restarts=5)]
+    world.deployment()["status"] |= {"availableReplicas": 2, "readyReplicas": 2}
+    assert said(world)["Stalled"] == ("True", "CrashLooping")
+    assert said(world)["UpToDate"][1] != "Paused"
+
+
 def test_pods_with_other_images_or_weights_in_one_revision_are_reported():
     world = proven(replicas=2)
     for item, image in zip(world.pods, ("sha256:a", "sha256:b"), strict=True):
@@ -144,6 +153,14 @@ def running(world, *, image_id):
     """The only pod runs this image."""
     (only,) = world.pods
     only["status"]["containerStatuses"] = [{"name": "server", "imageID": image_id, "ready": True}]
+
+
+def test_the_same_image_under_the_name_of_a_mirror_is_the_same():
+    world = proven(replicas=1)
+    running(world, image_id="docker.io/library/catfish-server@sha256:a")
+    world.settle()
+    running(world, image_id="mirror.example.com/catfish-server@sha256:a")
+    assert said(world)["Ready"] == ("True", "Serving")
 
 
 def test_another_try_may_find_other_things_under_the_same_names():

@@ -1,12 +1,9 @@
 """What undoes an update, and what does not."""
 
-import copy
-
 import pytest
 
 from catfish_operator.observed import Reading
 from tests.operator.rollouts.scenes import (
-    BAKE,
     DEADLINE,
     V2,
     assert_goes_on,
@@ -220,69 +217,3 @@ def test_a_first_revision_that_is_bad_has_nothing_to_go_back_to():
     world.settle()
     assert said(world)["Stalled"] == ("True", "ChecksumMismatch")
     assert world.record(world.plan().target).verdict is None
-
-
-def last_pod_missing(*, ready=2, **spec):
-    """All of v1 is gone, because the spec does not keep it, and one of v2's three pods cannot start."""
-    world = proven(rollout={"canary": {"seconds": 0}, "maxUnavailable": 1, "maxSurge": 0} | spec)
-    world.stable, world.before = world.plan().target, copy.deepcopy(world.deployment()["spec"]["template"])
-    world.change(**V2)
-    world.settle()
-    world.target = world.plan().target
-    world.roll_out()
-    short_of(world, ready=ready)
-    world.settle()
-    return world
-
-
-def short_of(world, *, ready):
-    """All pods but so many are Pending, for no node has room."""
-    unscheduled = [
-        {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no cpu"}
-    ]
-    for item in world.pods[ready:]:
-        item["status"] = {"phase": "Pending", "conditions": unscheduled}
-    world.deployment()["status"] |= {"availableReplicas": ready, "readyReplicas": ready}
-
-
-def test_the_deadline_holds_after_the_last_old_pod_is_gone():
-    world = last_pod_missing()
-    world.wait(DEADLINE - 1)
-    assert_goes_on(world)
-    world.wait(1).settle()
-    assert world.deployment()["spec"]["template"] == world.before
-    assert world.record(world.target).failure.reason == "Unschedulable"
-
-
-def test_pods_that_are_asked_for_later_and_find_no_room_say_nothing_of_a_revision():
-    world = last_pod_missing(ready=3)
-    world.change(replicas=5)
-    world.settle()
-    world.roll_out()
-    short_of(world, ready=3)
-    assert_goes_on(world)
-    world.wait(BAKE).settle()
-    assert world.record(world.target).verdict == "proven"
-
-
-def test_a_pod_that_is_not_ready_for_a_moment_after_the_deadline_undoes_nothing():
-    world = last_pod_missing(ready=3, progressDeadlineSeconds=BAKE // 2)
-    world.wait(BAKE - 1)
-    assert_goes_on(world)
-    world.pods[2]["status"]["conditions"] = [{"type": "PodScheduled", "status": "True"}]
-    world.deployment()["status"] |= {"availableReplicas": 2, "readyReplicas": 2}
-    assert_goes_on(world)
-    world.wait(BAKE // 2 - 1)
-    assert_goes_on(world)
-    world.wait(1).settle()
-    assert world.record(world.target).failure.reason == "ProgressDeadlineExceeded"
-
-
-def test_a_first_pod_that_is_not_ready_for_a_moment_while_it_is_watched_undoes_nothing():
-    world = updated(rollout={"canary": {"seconds": 300}, "progressDeadlineSeconds": 100})
-    first(world)
-    world.plan()
-    world.wait(150)
-    assert_goes_on(world)
-    first(world, ready=False)
-    assert_goes_on(world)
