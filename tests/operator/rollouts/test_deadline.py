@@ -108,12 +108,13 @@ def test_more_pods_than_there_is_room_for_asked_for_in_the_middle_of_a_rollout_u
 
 def test_a_pod_that_is_replaced_in_the_bake_may_download_for_as_long_as_bytes_arrive():
     world = last_pod_missing(ready=3, bakeSeconds=3 * DEADLINE)
+    world.readings = {f"cat-{number}": Reading(stage="ready") for number in range(3)}
     world.wait(DEADLINE)
     assert_goes_on(world)
     for done in range(1, 5):
         short_of(world, ready=2)
         world.pods[2]["status"]["conditions"] = [{"type": "PodScheduled", "status": "True"}]
-        world.readings = {"cat-2": Reading(stage="fetching", done=done)}
+        world.readings["cat-2"] = Reading(stage="fetching", done=done)
         assert_goes_on(world)
         world.wait(DEADLINE - 1)
     assert_goes_on(world)
