@@ -1,3 +1,4 @@
+import hashlib
 import http.client
 import json
 import threading
@@ -82,7 +83,25 @@ def test_its_registry_knows_no_image_and_hides_the_private_ones(faulty):
     found, body = status(faulty, "/v2/catfish-server/manifests/v9")
     assert (found, json.loads(body)["errors"][0]["code"]) == (404, "MANIFEST_UNKNOWN")
     assert status(faulty, "/v2/catfish-server/manifests/v9", "HEAD") == (404, b"")
-    assert status(faulty, "/v2/private/x/manifests/v9")[0] == 403
+    assert status(faulty, "/v2/private/x/manifests/v9")[0] == 401
+
+
+def test_who_has_the_credentials_gets_the_private_image_part_by_part(faulty):
+    def get(path):
+        asked = urllib.request.Request(f"http://{faulty}{path}", headers={"Authorization": store.CREDENTIALS})
+        with urllib.request.urlopen(asked, timeout=5) as reply:
+            return reply.headers, reply.read()
+
+    headers, body = get("/v2/private/x/manifests/v9")
+    manifest = json.loads(body)
+    assert headers["Docker-Content-Digest"] == f"sha256:{hashlib.sha256(body).hexdigest()}"
+    assert headers["Content-Type"] == manifest["mediaType"]
+    for part in (manifest["config"], *manifest["layers"]):
+        _, content = get(f"/v2/private/x/blobs/{part['digest']}")
+        assert (f"sha256:{hashlib.sha256(content).hexdigest()}", len(content)) == (
+            part["digest"],
+            part["size"],
+        )
 
 
 def test_another_path_is_not_there_and_the_root_is_for_the_probe(faulty):

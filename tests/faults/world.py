@@ -1,6 +1,7 @@
 """What the bad updates need of the cluster: the faulty image and store, spoiled weights, golden images."""
 
 import base64
+import hashlib
 from pathlib import Path
 
 from demo import pictures, spoiled, tools, weights
@@ -87,7 +88,8 @@ def _faulty_store() -> list[Json]:
         "containers": [container],
         "volumes": [{"name": "script", "configMap": {"name": "faulty-store"}}],
     }
-    template = {"metadata": {"labels": labels}, "spec": pod}
+    told = {"script": hashlib.sha256(script.encode()).hexdigest()}  # another one is another pod
+    template = {"metadata": {"labels": labels, "annotations": told}, "spec": pod}
     spec = {"selector": {"matchLabels": labels}, "strategy": {"type": "Recreate"}, "template": template}
     ports = [{"port": 80, "targetPort": kinds.PORT}]
     return [
