@@ -233,29 +233,3 @@ def test_readiness_tells_the_stage_and_how_far_it_is(wire):
         assert (status, json.loads(body)) == (503, {**told, "quietSeconds": 1000.0})
     finally:
         admin.stop()
-
-
-def test_the_application_works_under_plain_waitress_too(classifier, jpeg):
-    import waitress
-
-    from catfish_server.lifecycle import Lifecycle
-    from catfish_server.settings import Settings
-    from catfish_server.telemetry.metrics import Metrics
-    from catfish_server.web.app import create_app
-
-    metrics = Metrics(Lifecycle(), revision="")
-    app = create_app(Settings(location="x", classes=("cat", "fish"), image_size=32), classifier, metrics)
-    server = waitress.create_server(app, host="127.0.0.1", port=0)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        connection = HTTPConnection("127.0.0.1", server.effective_port, timeout=15)
-        with contextlib.closing(connection):
-            connection.request("POST", "/predict", body=jpeg, headers={"Content-Type": "image/jpeg"})
-            assert json.loads(connection.getresponse().read())["prediction"] in {"cat", "fish"}
-    finally:
-        server.close()
-        server.pull_trigger = lambda: None
-        server.task_dispatcher.shutdown()
-        server._map.clear()
-        thread.join(timeout=10)
