@@ -99,7 +99,7 @@ def its_label_is_put_back(home, kind):
     wait_for(
         f"the label of the {kind} to be as before",
         lambda: home.get(kind)["metadata"]["labels"].get(LABEL) == before,
-        seconds=30,
+        seconds=90,  # what was not watched yet is found by a resync
     )
 
 
