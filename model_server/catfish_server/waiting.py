@@ -92,3 +92,14 @@ def client_gone() -> Callable[[], bool] | None:
     """Whether the client of the call has left; None where nobody can tell."""
     call = _current.get()
     return call.gone if call else None
+
+
+def require_client() -> None:
+    """Checks that the client of the call is still there, as far as anybody can tell: to be asked after a wait.
+
+    Raises:
+        ClientGone: it has left.
+    """
+    gone = client_gone()
+    if gone is not None and gone():
+        raise ClientGone("The client has left.")
