@@ -47,16 +47,8 @@ CODES: Mapping[int, grpc.StatusCode] = {
     HTTPStatus.UNPROCESSABLE_ENTITY: grpc.StatusCode.INVALID_ARGUMENT,
     waiting.ClientGone.status: grpc.StatusCode.CANCELLED,
     HTTPStatus.SERVICE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
-    HTTPStatus.GATEWAY_TIMEOUT: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 """What a status of HTTP is called here; any other is INTERNAL."""
-
-
-class TooLate(RequestError):
-    """The caller's deadline has passed, and nobody would read the answer."""
-
-    status = 504
-    title = "Deadline exceeded"
 
 
 class NeverCame(RequestError):
@@ -204,8 +196,10 @@ class Calls(grpc.GenericRpcHandler):
     def _check_time(self, context: grpc.ServicerContext, arrived: float) -> None:
         """A call that nobody waits for any more, or that has waited too long, takes no time from the others."""
         left = context.time_remaining()
-        if not context.is_active() or (left is not None and left <= 0):
-            raise TooLate("The deadline passed before the call had its turn.")
+        if left is not None and left <= 0:
+            raise waiting.NoTimeGiven("The deadline passed before the call had its turn.")
+        if not context.is_active():
+            raise waiting.ClientGone("The client has left.")
         if self._clock() - arrived > MAX_QUEUED_SECONDS:
             raise Overloaded("More requests came than can be answered in time.", reason="threads")
 
