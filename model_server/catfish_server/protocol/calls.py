@@ -146,11 +146,13 @@ class Calls(grpc.GenericRpcHandler):
         route = call.path.removeprefix("/")
         span = self._tracing.request(route, route, headers=call.headers, waited_seconds=waited)
         try:
-            with span as traced, waiting.within(self._patience(call, context)):
-                self._check_time(context, call.arrived)
-                message = _first(sent, context)
-                request = _parsed(call.method.request, message)
-                answer = call.method.answer(request, caller).SerializeToString()
+            with span as traced:
+                with waiting.within(self._patience(call, context)):
+                    self._check_time(context, call.arrived)
+                    message = _first(sent, context)
+                with waiting.within(self._patience(call, context, uploading=self._clock() - began)):
+                    request = _parsed(call.method.request, message)
+                    answer = call.method.answer(request, caller).SerializeToString()
                 status = HTTPStatus.OK.value
                 traced.answered(status, caller.request_id)
         except RequestError as error:
@@ -166,13 +168,15 @@ class Calls(grpc.GenericRpcHandler):
             self._over(call, status, bytes_in=len(message), bytes_out=len(answer), began=began)
         return answer
 
-    def _patience(self, call: _Call, context: grpc.ServicerContext) -> waiting.Call:
-        """How long a call may wait: as long as any, or as its client says."""
-        left = context.time_remaining()
+    def _patience(
+        self, call: _Call, context: grpc.ServicerContext, *, uploading: float = 0.0
+    ) -> waiting.Call:
+        """How long a call may wait: as long as any, not counting the seconds of its upload, or as its client says."""
+        left, arrived = context.time_remaining(), call.arrived + uploading
         return waiting.Call(
-            arrived=call.arrived,
+            arrived=arrived,
             seconds=self._model.service.settings.request_timeout_seconds,
-            client_seconds=inf if left is None else self._clock() - call.arrived + left,
+            client_seconds=inf if left is None else self._clock() - arrived + left,
             gone=lambda: not context.is_active(),
         )
 

@@ -1,5 +1,6 @@
 """One call, with a client that is made up: what it is told, and what is counted."""
 
+import threading
 import time
 from types import SimpleNamespace
 
@@ -98,3 +99,13 @@ def test_a_call_whose_images_take_longer_than_its_client_gives_is_told_so_at_onc
     classifier.engine._running.pace.record(1, 60.0)
     context, counted = ask(Context(seconds=20.0), iter([of_pixels(8)]))
     assert (context.code.name, context.trailing, counted, gate.images) == ("DEADLINE_EXCEEDED", (), [499], 0)
+
+
+def test_the_time_that_a_message_takes_to_come_is_not_the_server_s(ask, gate):  # noqa: F811
+    def slowly():
+        threading.Event().wait(0.8 * LIMIT)
+        threading.Timer(0.5 * LIMIT, gate.open.set).start()
+        yield of_pixels()
+
+    context, counted = ask(Context(), slowly(), request_timeout_seconds=LIMIT)
+    assert (context.code.name, counted) == ("OK", [200])
