@@ -25,7 +25,7 @@ class ClientGone(RequestError):
 
 
 class NoTimeGiven(ClientGone):
-    """The deadline that the client itself has set is over."""
+    """The deadline that the client itself has set is over, or comes before there can be an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,14 +58,16 @@ def within(call: Call) -> Iterator[None]:
     """Lets what waits in this block end with the call's time, or once its client has left.
 
     Raises:
-        NoTimeGiven: something had no time left, and it was the client who gave no more: no fault of the server.
+        NoTimeGiven: something had no time left, or would not have had enough, and it was the client who gave no
+            more: no fault of the server.
     """
     token = _current.set(call)
     try:
         yield
     except Overloaded as error:
-        if call.client_seconds < call.seconds and call.left() <= 0:
-            raise NoTimeGiven("The client's deadline has passed.") from error
+        # What can tell before the end that the time is too short refuses at once, for "deadline" as well.
+        if call.client_seconds < call.seconds and (call.left() <= 0 or error.reason == "deadline"):
+            raise NoTimeGiven("The client's deadline comes before the answer.") from error
         raise
     finally:
         _current.reset(token)
@@ -90,3 +92,14 @@ def client_gone() -> Callable[[], bool] | None:
     """Whether the client of the call has left; None where nobody can tell."""
     call = _current.get()
     return call.gone if call else None
+
+
+def require_client() -> None:
+    """Checks that the client of the call is still there, as far as anybody can tell: to be asked after a wait.
+
+    Raises:
+        ClientGone: it has left.
+    """
+    gone = client_gone()
+    if gone is not None and gone():
+        raise ClientGone("The client has left.")

@@ -40,9 +40,14 @@ def test_a_call_whose_time_is_over_waits_for_nothing_and_is_told_so():
 
 
 @pytest.mark.parametrize(
-    ("ago", "told"),
-    [pytest.param(0.0, Overloaded, id="in time"), pytest.param(2.0, waiting.NoTimeGiven, id="over")],
+    ("ago", "reason", "client_seconds", "told"),
+    [
+        pytest.param(0.0, "decoding", 9.0, Overloaded, id="in time"),
+        pytest.param(9.5, "decoding", 9.0, waiting.NoTimeGiven, id="over"),
+        pytest.param(0.0, "deadline", 9.0, waiting.NoTimeGiven, id="too short"),
+        pytest.param(0.0, "deadline", 60.0, Overloaded, id="too short of the server's own"),
+    ],
 )
-def test_what_a_client_gave_no_time_for_is_no_fault_of_the_server(ago, told):
-    with pytest.raises(told), waiting.within(of(ago=ago, client_seconds=1.0)):
-        raise Overloaded("No room.", reason="decoding")
+def test_what_a_client_gave_no_time_for_is_no_fault_of_the_server(ago, reason, client_seconds, told):
+    with pytest.raises(told), waiting.within(of(ago=ago, client_seconds=client_seconds)):
+        raise Overloaded("No room.", reason=reason)

@@ -46,12 +46,16 @@ class Room:
 
         Raises:
             Overloaded: there was none in time.
+            ClientGone: the client has left while its call waited for the room (`waiting.within`).
         """
         size = min(size, self._size)
         patience = waiting.left(self._patience_seconds)
         with self._changed:
-            if not self._changed.wait_for(lambda: self.taken + size <= self._size, patience):
-                raise Overloaded(self._full, reason=self._reason)
+            if self.taken + size > self._size:
+                there = self._changed.wait_for(lambda: self.taken + size <= self._size, patience)
+                waiting.require_client()
+                if not there:
+                    raise Overloaded(self._full, reason=self._reason)
             self.taken += size
         try:
             yield

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Protocol
 
@@ -119,12 +120,12 @@ class Classifier:
         self.engine = Engine(
             model, threads=threads, queue_length=places, max_wait_seconds=max_wait_seconds, max_batch=batch
         )
-        # Images of calls that are still decoding take as much memory as those that wait for the model.
-        self._places = Room(
-            places + threads * batch,
-            patience_seconds=min(PATIENCE_SECONDS, max_wait_seconds),
-            full="Too many images wait already.",
-            reason="queue",
+        # Images of calls that are still decoding take as much memory as those that wait for the model. A call keeps its
+        # places from its first image on: calls of several may not take the last ones from a model that is idle.
+        patience = min(PATIENCE_SECONDS, max_wait_seconds)
+        self._places, self._places_of_several = (
+            Room(size, patience_seconds=patience, full="Too many images wait already.", reason="queue")
+            for size in (places + threads * batch, places)
         )
 
     @property
@@ -181,7 +182,8 @@ class Classifier:
 
         Args:
             images: made one after the other, once there are places for all of them: as many places as images may
-                wait or be in a pass of the model, 193 MB on two threads at 224 pixels, whatever number of calls.
+                wait or be in a pass of the model, 193 MB on two threads at 224 pixels, whatever number of calls. A
+                batch for each thread is kept for calls of one image.
             count: of them.
 
         Raises:
@@ -190,7 +192,8 @@ class Classifier:
             NonFiniteOutput: the model answered NaN or infinity.
         """
         self.engine.require_places(count)
-        with self._places.held(count):
+        several = self._places_of_several.held(count) if count > 1 else nullcontext()
+        with several, self._places.held(count):
             return self._predict(images, timeout_seconds=self._timeout_seconds)
 
     def infer(self, batch: Images) -> Logits:

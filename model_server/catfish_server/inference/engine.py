@@ -191,10 +191,11 @@ class Engine:
         # The images of one call wait for each other; one alone is always tried.
         own = self._running.pace.work(count) / len(self._threads)
         too_late = count > 1 and wait + own > timeout_seconds
-        if waiting + count > self._queue_length or too_long or too_late:
+        full = waiting + count > self._queue_length or too_long
+        if full or too_late:
             raise Overloaded(
                 f"{waiting} images are waiting already, about {wait:.1f} s of work.",
-                reason="queue",
+                reason="queue" if full else "deadline",
                 retry_after_seconds=max(1, ceil(wait)),
             )
 

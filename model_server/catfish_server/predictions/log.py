@@ -89,8 +89,9 @@ class PredictionLog:
         self._buffer = Buffer(max_records=max_records, max_bytes=max_bytes, limits=sink.limits)
         self._batches = 0
         metrics.watch(self._buffer.held)
-        self._thread = threading.Thread(target=self._deliver_all, name="prediction-log", daemon=True)
-        self._thread.start()
+        # A signal that raises in Thread.join leaves a running thread marked as ended (3.11, `_wait_for_tstate_lock`).
+        self._ended = threading.Event()
+        threading.Thread(target=self._run, name="prediction-log", daemon=True).start()
 
     def sampled(self, uuid: str) -> bool:
         """Whether a prediction is logged; every server and every feedback on it comes to the same answer."""
@@ -108,7 +109,7 @@ class PredictionLog:
         """Delivers what is left for this long at most, or until a signal ends the wait; counts the rest as dropped."""
         try:
             self._buffer.close()
-            self._thread.join(timeout=seconds)
+            self._ended.wait(seconds)
         finally:
             self._give_up()
 
@@ -116,9 +117,15 @@ class PredictionLog:
         if left := self._buffer.abandon():
             self._metrics.dropped("shutdown", left)
             logger.warning("%d records of the prediction log are lost: the sink did not take them.", left)
-            self._thread.join(timeout=_GIVING_UP_SECONDS)
-        if not self._thread.is_alive():  # else it is in the sink, and the process is about to end
+            self._ended.wait(_GIVING_UP_SECONDS)
+        if self._ended.is_set():  # else it is in the sink, and the process is about to end
             self._sink.close()
+
+    def _run(self) -> None:
+        try:
+            self._deliver_all()
+        finally:
+            self._ended.set()
 
     def _deliver_all(self) -> None:
         while records := self._buffer.take():

@@ -47,16 +47,8 @@ CODES: Mapping[int, grpc.StatusCode] = {
     HTTPStatus.UNPROCESSABLE_ENTITY: grpc.StatusCode.INVALID_ARGUMENT,
     waiting.ClientGone.status: grpc.StatusCode.CANCELLED,
     HTTPStatus.SERVICE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
-    HTTPStatus.GATEWAY_TIMEOUT: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 """What a status of HTTP is called here; any other is INTERNAL."""
-
-
-class TooLate(RequestError):
-    """The caller's deadline has passed, and nobody would read the answer."""
-
-    status = 504
-    title = "Deadline exceeded"
 
 
 class NeverCame(RequestError):
@@ -154,11 +146,13 @@ class Calls(grpc.GenericRpcHandler):
         route = call.path.removeprefix("/")
         span = self._tracing.request(route, route, headers=call.headers, waited_seconds=waited)
         try:
-            with span as traced, waiting.within(self._patience(call, context)):
-                self._check_time(context, call.arrived)
-                message = _first(sent, context)
-                request = _parsed(call.method.request, message)
-                answer = call.method.answer(request, caller).SerializeToString()
+            with span as traced:
+                with waiting.within(self._patience(call, context)):
+                    self._check_time(context, call.arrived)
+                    message = _first(sent, context)
+                with waiting.within(self._patience(call, context, uploading=self._clock() - began)):
+                    request = _parsed(call.method.request, message)
+                    answer = call.method.answer(request, caller).SerializeToString()
                 status = HTTPStatus.OK.value
                 traced.answered(status, caller.request_id)
         except RequestError as error:
@@ -174,13 +168,15 @@ class Calls(grpc.GenericRpcHandler):
             self._over(call, status, bytes_in=len(message), bytes_out=len(answer), began=began)
         return answer
 
-    def _patience(self, call: _Call, context: grpc.ServicerContext) -> waiting.Call:
-        """How long a call may wait: as long as any, or as its client says."""
-        left = context.time_remaining()
+    def _patience(
+        self, call: _Call, context: grpc.ServicerContext, *, uploading: float = 0.0
+    ) -> waiting.Call:
+        """How long a call may wait: as long as any, not counting the seconds of its upload, or as its client says."""
+        left, arrived = context.time_remaining(), call.arrived + uploading
         return waiting.Call(
-            arrived=call.arrived,
+            arrived=arrived,
             seconds=self._model.service.settings.request_timeout_seconds,
-            client_seconds=inf if left is None else self._clock() - call.arrived + left,
+            client_seconds=inf if left is None else self._clock() - arrived + left,
             gone=lambda: not context.is_active(),
         )
 
@@ -204,8 +200,10 @@ class Calls(grpc.GenericRpcHandler):
     def _check_time(self, context: grpc.ServicerContext, arrived: float) -> None:
         """A call that nobody waits for any more, or that has waited too long, takes no time from the others."""
         left = context.time_remaining()
-        if not context.is_active() or (left is not None and left <= 0):
-            raise TooLate("The deadline passed before the call had its turn.")
+        if left is not None and left <= 0:
+            raise waiting.NoTimeGiven("The deadline passed before the call had its turn.")
+        if not context.is_active():
+            raise waiting.ClientGone("The client has left.")
         if self._clock() - arrived > MAX_QUEUED_SECONDS:
             raise Overloaded("More requests came than can be answered in time.", reason="threads")
 

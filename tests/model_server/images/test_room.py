@@ -1,4 +1,5 @@
 import contextlib
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -7,7 +8,9 @@ from PIL import Image
 from catfish_server.errors import Overloaded, RequestError
 from catfish_server.images.decode import FORMATS, BrokenImage, decode
 from catfish_server.images.room import Room
+from catfish_server.waiting import Call, ClientGone, within
 from tests.model_server.images.test_decode import encoded, picture
+from tests.model_server.inference.batching import until
 
 
 class Watched(Room):
@@ -44,6 +47,26 @@ def test_who_finds_no_room_in_time_is_told_to_come_back_and_decodes_nothing():
         64,
         48,
     )  # more than the room, and alone in it
+
+
+@pytest.mark.parametrize("in_time", [True, False])
+def test_who_has_left_while_the_room_was_full_takes_none_and_is_no_rejection(in_time):
+    room, full = Room(100, patience_seconds=30 if in_time else 0.05), contextlib.ExitStack()
+    full.enter_context(room.held(100))
+
+    def enter():
+        with within(Call(arrived=time.monotonic(), seconds=60, gone=lambda: True)), room.held(1):
+            raise AssertionError("It was let in.")
+
+    with ThreadPoolExecutor(1) as pool:
+        entering = pool.submit(enter)
+        if in_time:
+            until(lambda: room._changed._waiters)
+            full.close()
+        with pytest.raises(ClientGone):
+            entering.result(30)
+        full.close()
+    assert room.taken == 0
 
 
 def test_a_damaged_image_gives_its_room_back():

@@ -8,7 +8,7 @@ import pytest
 
 from catfish_server.errors import Overloaded
 from catfish_server.inference.engine import Batch, TooManyImages
-from catfish_server.waiting import Call, ClientGone, within
+from catfish_server.waiting import Call, ClientGone, NoTimeGiven, within
 from tests.model_server.inference.batching import Clock, Gate, image, numbers, until
 
 
@@ -101,8 +101,13 @@ def test_a_call_whose_images_take_longer_than_anybody_waits_is_refused_at_once(e
     engine = engines(a_second_each, clock=clock, max_batch=1)
     engine.infer([image(0)], timeout_seconds=0.5)
     assert numbers(engine.infer([image(1), image(2)], timeout_seconds=3)) == [1, 2]
-    with pytest.raises(Overloaded):
+    with pytest.raises(Overloaded) as caught:
         engine.infer([image(0)] * 4, timeout_seconds=3)
+    assert caught.value.reason == "deadline"
+    call = Call(arrived=time.monotonic(), seconds=60, client_seconds=30)
+    with pytest.raises(NoTimeGiven), within(call):
+        engine.infer([image(0)] * 4, timeout_seconds=3)
+    assert call.left() > 0
 
 
 def test_an_observer_is_told_of_every_batch(held):

@@ -206,6 +206,29 @@ def test_calls_that_decode_hold_no_more_images_together_than_may_wait_and_be_run
     assert max(most) == 4
 
 
+def test_a_call_of_one_image_is_answered_while_larger_ones_decode_and_the_model_is_idle(classifiers):
+    classifier = classifiers(Reds(), queue_length=4, max_batch=2, max_wait_seconds=0.1)
+    decoding, go_on = threading.Semaphore(0), threading.Event()
+
+    def images(count):
+        decoding.release()
+        assert go_on.wait(30)
+        yield from [GREY] * count
+
+    with ThreadPoolExecutor(2) as pool:
+        large = pool.submit(classifier.predict_all, images(4), count=4)
+        assert decoding.acquire(timeout=30)
+        small = pool.submit(classifier.predict_all, images(2), count=2)
+        until(lambda: small.done() or decoding.acquire(blocking=False))
+        try:
+            assert classifier.predict(GREY)
+        finally:
+            go_on.set()
+        assert len(large.result(30)) == 4
+        with pytest.raises(Overloaded, match="Too many images wait"):
+            small.result(30)
+
+
 def test_it_says_what_runs_the_model_and_follows_a_replacement(classifiers):
     classifier = classifiers(Fixed(0.0, 1.0))
     before = classifier.runtime
