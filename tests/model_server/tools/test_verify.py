@@ -108,6 +108,24 @@ def test_so_does_the_newer_one(verify, kit, scaled):
     assert (code, json.loads(told)["agreement"]) == (0, 1), complaint
 
 
+def test_an_older_file_that_says_nothing_is_prepared_as_its_pods_do_it(verify, kit, scaled, tmp_path):
+    """Weights of torch.save, served with ImageNet's std beside a newer file that says another one of itself."""
+    torch.save(load_file(kit.weights), tmp_path / "older.pt")
+    words = ("--against", tmp_path / "older.pt", "--against-architecture", "resnet18", "--json")
+    code, told, complaint = verify(scaled(std=WIDE), *words)
+    found = json.loads(told)
+    assert (code, found["agreement"], found["max_difference"] < 1e-3) == (0, 1, True), complaint
+    assert found["accuracy_before"] == found["accuracy_after"] >= 0.9
+
+
+def test_what_the_command_line_says_is_true_of_an_older_file_that_says_nothing(verify, scaled, tmp_path):
+    torch.save(load_file(scaled()), tmp_path / "older.pt")
+    words = ("--against", tmp_path / "older.pt", "--against-architecture", "resnet18", "--json")
+    code, told, complaint = verify(scaled(), "--std", ",".join(map(str, WIDE)), *words)
+    found = json.loads(told)
+    assert (code, found["agreement"], found["accuracy_before"] >= 0.9) == (0, 1, True), complaint
+
+
 def test_an_older_file_with_its_preprocessing_inside_keeps_its_own_size(verify, kit, catfish, tmp_path):
     older = tmp_path / "older.pt"
     how = ("--with-preprocess", "--architecture", "resnet18", "--image-size", "40", "--std", "1,1,1")
