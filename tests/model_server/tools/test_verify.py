@@ -2,13 +2,14 @@
 
 import json
 import shutil
+import weakref
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from catfish_server.settings import IMAGENET_STD
-from catfish_server.tools import metadata
+from catfish_server.tools import metadata, samples
 from catfish_server.tools.metadata import About
 
 pytestmark = pytest.mark.process
@@ -133,6 +134,22 @@ def test_an_older_file_with_its_preprocessing_inside_keeps_its_own_size(verify, 
     assert code == 0, complaint
     code, told, complaint = verify(kit.weights, "--against", older, "--trust", "--json")
     assert (code, json.loads(told)["n"]) == (0, 40), complaint
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["one preparation", "two"])
+def test_pictures_are_in_memory_for_one_file_at_a_time(verify, kit, scaled, monkeypatch, same):
+    read, taken = samples.read, []
+
+    def watched(*words, **options):
+        assert [images for images in taken if images() is not None] == []
+        found = read(*words, **options)
+        taken.append(weakref.ref(found.images))
+        return found
+
+    monkeypatch.setattr(samples, "read", watched)
+    older = scaled() if same else scaled(std=WIDE)
+    verify(kit.weights, "--against", older, "--against-architecture", "resnet18")
+    assert len(taken) == (1 if same else 2)
 
 
 OLDER = ("--against-architecture", "resnet18", "--json")

@@ -192,8 +192,8 @@ def _compared(arguments: argparse.Namespace, opened: Opened, report: Report) -> 
     return agreement.measure(
         older,
         newer,
-        take(before),
-        candidate_samples=None if before == own else take(own),
+        partial(take, before),
+        candidate_samples=None if before == own else partial(take, own),
         unknown_threshold=arguments.unknown_threshold,
         progress=lambda done, total: report.progress("comparing answers", done, total),
     )
