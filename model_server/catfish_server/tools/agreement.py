@@ -134,19 +134,20 @@ def measure(
             asking.write(directory, 1, candidate_samples)
         told = asking.ask(directory, (reference, candidate), pictures, progress)
         logits = [np.load(directory / answers.logits_file(number)) for number in range(2)]
-    return _agreement(told, logits, names=names, labels=labels, unknown_threshold=unknown_threshold)
+    classes = _classes((reference, candidate), [side.classes for side in told], logits)
+    return _agreement(told, logits, classes, names=names, labels=labels, unknown_threshold=unknown_threshold)
 
 
 def _agreement(
     told: Sequence[Told],
     logits: Sequence[Logits],
+    classes: Sequence[tuple[str, ...]],
     *,
     names: Sequence[str],
     labels: Sequence[str | None],
     unknown_threshold: float | None,
 ) -> Agreement:
     """What the logits of both, (n, classes), say of each other."""
-    classes = _classes([side.classes for side in told], logits)
     before, after = (
         _answers(rows, known, unknown_threshold) for rows, known in zip(logits, classes, strict=True)
     )
@@ -188,16 +189,18 @@ def lower_bound(hits: int, n: int) -> float:
     return (share + spread / 2 - half) / (1 + spread)
 
 
-def _classes(named: Sequence[Sequence[str] | None], logits: Sequence[Logits]) -> list[tuple[str, ...]]:
+def _classes(
+    sides: Sequence[Source], named: Sequence[Sequence[str] | None], logits: Sequence[Logits]
+) -> list[tuple[str, ...]]:
     """The names of the outputs of both; a file that has none means those of the other, else they are numbers."""
     known = [None if names is None else tuple(names) for names in named]
     found = []
-    for own, other, rows in zip(known, reversed(known), logits, strict=True):
+    for side, own, other, rows in zip(sides, known, reversed(known), logits, strict=True):
         count = rows.shape[1]
         names = own or other or tuple(map(str, range(count)))
         if len(names) != count:
             raise ToolFailure(
-                f"a model has {count} outputs, and there are {len(names)} classes; see --classes"
+                f"{side.path} has {count} outputs, and there are {len(names)} classes; see {side.option}classes"
             )
         found.append(names)
     return found

@@ -184,9 +184,11 @@ def _compared(arguments: argparse.Namespace, opened: Opened, report: Report) -> 
         newer,
         path=arguments.against,
         architecture=arguments.against_architecture,
+        classes=arguments.against_classes or arguments.classes,
         image_size=before.image_size,
         mean=before.mean,
         std=before.std,
+        option="--against-",
     )
     take = partial(shared.pictures, arguments.samples, limit=arguments.limit, report=report)
     return agreement.measure(
