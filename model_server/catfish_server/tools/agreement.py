@@ -3,40 +3,25 @@
 Both are loaded in a fresh process, by the server's own code, and answer the same pictures one by one on one thread.
 """
 
-import json
 import math
-import os
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from catfish_server.inference.prediction import UNKNOWN, NonFiniteOutput, answer
 from catfish_server.models.model import Logits
-from catfish_server.tools import answers
+from catfish_server.tools import answers, asking
+from catfish_server.tools.asking import Told
 from catfish_server.tools.errors import ToolFailure
 from catfish_server.tools.opened import Source
-from catfish_server.tools.samples import Samples
-
-DETAIL = 300
-"""Characters that are told of an error that nobody expected."""
+from catfish_server.tools.samples import Samples, Taking
 
 NOTHING_FINITE = "nothing finite"
 """The answer where there is NaN or infinity among the logits."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """What the process says of one file: the classes that it names, and processor seconds an image."""
-
-    classes: list[str] | None
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,9 +104,9 @@ class Agreement:
 def measure(
     reference: Source,
     candidate: Source,
-    samples: Samples,
+    samples: Samples | Taking,
     *,
-    candidate_samples: Samples | None = None,
+    candidate_samples: Taking | None = None,
     pictures: Sequence[Path] | None = None,
     unknown_threshold: float | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
@@ -131,8 +116,9 @@ def measure(
     Args:
         reference: what is right, or what was served until now.
         candidate: what is to take its place.
-        samples: of the size and the normalisation that the reference takes.
-        candidate_samples: the same pictures, of those that the candidate takes; None: as the reference.
+        samples: of the size and the normalisation that the reference takes, or what reads them.
+        candidate_samples: reads the same pictures in those that the candidate takes, once the others are written and
+            let go of: a thousand of 480 pixels are 2.8 GB. None: it takes them as the reference.
         pictures: the files of the samples, for a candidate that is to be given their raw pixels; None: it takes
             samples.
         unknown_threshold: below this probability either answers `unknown`; None: the most probable class always.
@@ -143,26 +129,33 @@ def measure(
     """
     with tempfile.TemporaryDirectory(prefix="catfish-agreement-") as folder:
         directory = Path(folder)
-        prepared = [samples] if candidate_samples is None else [samples, candidate_samples]
-        _write(directory, (reference, candidate), prepared, pictures)
-        told = _told(directory, (reference, candidate), progress)
+        names, labels = asking.write(directory, 0, samples)
+        if candidate_samples is not None:
+            asking.write(directory, 1, candidate_samples)
+        told = asking.ask(directory, (reference, candidate), pictures, progress)
         logits = [np.load(directory / answers.logits_file(number)) for number in range(2)]
-    return _agreement(samples, told, logits, unknown_threshold)
+    classes = _classes((reference, candidate), [side.classes for side in told], logits)
+    return _agreement(told, logits, classes, names=names, labels=labels, unknown_threshold=unknown_threshold)
 
 
 def _agreement(
-    samples: Samples, told: Sequence[Told], logits: Sequence[Logits], unknown_threshold: float | None
+    told: Sequence[Told],
+    logits: Sequence[Logits],
+    classes: Sequence[tuple[str, ...]],
+    *,
+    names: Sequence[str],
+    labels: Sequence[str | None],
+    unknown_threshold: float | None,
 ) -> Agreement:
     """What the logits of both, (n, classes), say of each other."""
-    classes = _classes([side.classes for side in told], logits)
     before, after = (
-        _answers(rows, names, unknown_threshold) for rows, names in zip(logits, classes, strict=True)
+        _answers(rows, known, unknown_threshold) for rows, known in zip(logits, classes, strict=True)
     )
     known = {*classes[0], *classes[1], *(() if unknown_threshold is None else (UNKNOWN,))}
-    shown = [label if label in known else None for label in samples.labels]
+    shown = [label if label in known else None for label in labels]
     changed = tuple(
         Changed(name=name, before=one, after=other, label=label)
-        for name, one, other, label in zip(samples.names, before, after, shown, strict=True)
+        for name, one, other, label in zip(names, before, after, shown, strict=True)
         if one != other
     )
     agreeing, comparable = len(before) - len(changed), classes[0] == classes[1]
@@ -181,9 +174,7 @@ def _agreement(
         accuracy_before=_accuracy(before, shown),
         accuracy_after=_accuracy(after, shown),
         changed=changed,
-        not_finite=tuple(
-            name for name, one in zip(samples.names, after, strict=True) if one == NOTHING_FINITE
-        ),
+        not_finite=tuple(name for name, one in zip(names, after, strict=True) if one == NOTHING_FINITE),
     )
 
 
@@ -198,67 +189,18 @@ def lower_bound(hits: int, n: int) -> float:
     return (share + spread / 2 - half) / (1 + spread)
 
 
-def _write(
-    directory: Path, sides: Sequence[Source], prepared: Sequence[Samples], pictures: Sequence[Path] | None
-) -> None:
-    """Writes what the process is to do; one set of samples is for both sides."""
-    job = {
-        "sides": [{**asdict(side), "path": str(side.path.absolute())} for side in sides],
-        "images": [answers.images_file(number % len(prepared)) for number in range(len(sides))],
-        "pictures": None if pictures is None else [str(path.absolute()) for path in pictures],
-    }
-    (directory / answers.JOB).write_text(json.dumps(job))
-    for number, samples in enumerate(prepared):
-        path = directory / answers.images_file(number)
-        np.save(path, np.ascontiguousarray(samples.images.transpose(0, 2, 3, 1)))
-
-
-def _told(directory: Path, sides: Sequence[Source], progress: Callable[[int, int], None]) -> list[Told]:
-    """What the process says of each file."""
-    errors = directory / "stderr"
-    with (
-        errors.open("wb") as stderr,
-        subprocess.Popen(
-            [sys.executable, "-m", answers.__name__, str(directory)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"},
-        ) as process,
-    ):
-        try:
-            for line in process.stdout or ():
-                done, _, total = line.partition(" ")
-                if done.isdecimal():  # a model may print too
-                    progress(int(done), int(total))
-        except BaseException:
-            process.kill()
-            raise
-    if process.returncode or not (directory / answers.RESULT).exists():
-        raise ToolFailure(_unexpected(process.returncode, errors, sides))
-    result = json.loads((directory / answers.RESULT).read_bytes())
-    if "failure" in result:
-        raise ToolFailure(result["failure"])
-    return [Told(classes=side["classes"], seconds=side["seconds"]) for side in result["sides"]]
-
-
-def _unexpected(code: int, errors: Path, sides: Sequence[Source]) -> str:
-    lines = errors.read_text(errors="replace").strip().splitlines()
-    ended = signal.Signals(-code).name if code < 0 else (lines[-1][:DETAIL] if lines else f"exit code {code}")
-    return f"{' and '.join(str(side.path) for side in sides)} could not be run beside each other: {ended}"
-
-
-def _classes(named: Sequence[Sequence[str] | None], logits: Sequence[Logits]) -> list[tuple[str, ...]]:
+def _classes(
+    sides: Sequence[Source], named: Sequence[Sequence[str] | None], logits: Sequence[Logits]
+) -> list[tuple[str, ...]]:
     """The names of the outputs of both; a file that has none means those of the other, else they are numbers."""
     known = [None if names is None else tuple(names) for names in named]
     found = []
-    for own, other, rows in zip(known, reversed(known), logits, strict=True):
+    for side, own, other, rows in zip(sides, known, reversed(known), logits, strict=True):
         count = rows.shape[1]
         names = own or other or tuple(map(str, range(count)))
         if len(names) != count:
             raise ToolFailure(
-                f"a model has {count} outputs, and there are {len(names)} classes; see --classes"
+                f"{side.path} has {count} outputs, and there are {len(names)} classes; see {side.option}classes"
             )
         found.append(names)
     return found

@@ -70,14 +70,28 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 def add_against(parser: argparse.ArgumentParser) -> None:
     """Adds what says how the older of two files is to be understood, where that is not as it says itself."""
     group = parser.add_argument_group("the older model", "what the CatfishModel said of it that serves it")
-    group.add_argument("--against-architecture", metavar="NAME", help="default: as OLD says, else resnet50")
-    for name, metavar, reader in (
-        ("image-size", "PIXELS", IMAGE_SIZE),
-        ("mean", "R,G,B", NORMALISATION["mean"]),
-        ("std", "R,G,B", NORMALISATION["std"]),
+    group.add_argument(
+        "--against-architecture",
+        metavar="NAME",
+        type=read(readers.name),
+        help="default: as OLD says, else resnet50",
+    )
+    group.add_argument(
+        "--against-classes",
+        metavar="A,B",
+        type=read(readers.classes),
+        help="default: --classes, else as OLD names them, else as for NEW",
+    )
+    for name, metavar, reader, least in (
+        ("image-size", "PIXELS", IMAGE_SIZE, "224"),
+        ("mean", "R,G,B", NORMALISATION["mean"], "ImageNet's"),
+        ("std", "R,G,B", NORMALISATION["std"], "ImageNet's"),
     ):
         group.add_argument(
-            f"--against-{name}", metavar=metavar, type=reader, help="default: as OLD says, else as for NEW"
+            f"--against-{name}",
+            metavar=metavar,
+            type=reader,
+            help=f"default: as OLD says, else --{name}, else {least}",
         )
 
 

@@ -26,6 +26,10 @@ FLAGS: Mapping[str, str] = {
 """What is said on this command line by the flag is said in a `CatfishModel` by the field."""
 
 
+OPTION = "--"
+"""What an option's name begins with, unless it is one of `verify` about the older file: `--against-`."""
+
+
 class ToolFailure(Exception):
     """The verb cannot do it; the text is one sentence that names the cause and what to do.
 
@@ -60,12 +64,21 @@ class Missing(ToolFailure):
         self.package = package
 
 
-def translated(failure: StartupFailure) -> ToolFailure:
-    """What ends a server's start-up, in the words of this command line."""
+def translated(failure: StartupFailure, option: str = OPTION) -> ToolFailure:
+    """What ends a server's start-up, in the words of this command line.
+
+    Args:
+        failure: of the server.
+        option: what the names of the options begin with that say of this file what `spec.model` does.
+    """
+
+    def flag(found: re.Match[str]) -> str:
+        name = FLAGS[found[0]]
+        return name.replace(OPTION, option, 1) if found[0].startswith("spec.model.") else name
+
     text = str(failure).removeprefix("spec.weights.url: ")
     # A message's prefix is the field; in the middle of a sentence it is an advice to set it.
-    names = "|".join(re.escape(field) for field in FLAGS)
-    return ToolFailure(re.sub(names, lambda found: FLAGS[found[0]], text))
+    return ToolFailure(re.sub("|".join(re.escape(field) for field in FLAGS), flag, text))
 
 
 def first_line(error: BaseException) -> str:

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from catfish_server.errors import StartupFailure, UnsupportedFormat
 from catfish_server.models.pixels import PREPROCESS, Preprocess, Triple
 from catfish_server.settings import IMAGENET_MEAN, IMAGENET_STD
 from catfish_server.tools import metadata
-from catfish_server.tools.errors import ToolFailure, translated
+from catfish_server.tools.errors import OPTION, ToolFailure, translated
 from catfish_server.tools.metadata import About
 from catfish_server.weights import fetch, formats
 from catfish_server.weights.fetch import Fetched
@@ -73,7 +73,11 @@ class Opened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A file and what a `CatfishModel` would say of it; the arguments of `open_model`, to hand on."""
+    """A file and what a `CatfishModel` would say of it; the arguments of `open_model`, to hand on.
+
+    Attributes:
+        option: what the names of the options begin with that say so: `--`, or `--against-` of an older file.
+    """
 
     path: Path
     architecture: str | None = None
@@ -82,11 +86,12 @@ class Source:
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
     trusted: bool = False
+    option: str = OPTION
 
     def open(self) -> Opened:
         """The model; see `open_model`."""
-        options = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "path"}
-        return open_model(self.path, **options)
+        with told(self.option):
+            return _Opening(source=self).done()
 
 
 def open_model(
@@ -114,17 +119,15 @@ def open_model(
     Raises:
         ToolFailure: it cannot be used; the text says why.
     """
-    opening = _Opening(
+    return Source(
         path=path,
         architecture=architecture,
-        classes=classes or (),
+        classes=classes,
         image_size=image_size,
         mean=mean,
         std=std,
         trusted=trusted,
-    )
-    with told():
-        return opening.done()
+    ).open()
 
 
 def weights(path: Path, kind: Format) -> "tuple[StateDict, str]":
@@ -163,12 +166,12 @@ def sha256(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def told() -> Iterator[None]:
-    """Says what would end a server's start-up in the words of this command line."""
+def told(option: str = OPTION) -> Iterator[None]:
+    """Says what would end a server's start-up in the words of this command line; see `translated`."""
     try:
         yield
     except StartupFailure as failure:
-        raise translated(failure) from failure
+        raise translated(failure, option) from failure
 
 
 def identify(path: Path) -> Format:
@@ -189,32 +192,31 @@ def identify(path: Path) -> Format:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Opening:
-    """One call of `open_model`."""
+    """One opening of a source."""
 
-    path: Path
-    architecture: str | None
-    classes: tuple[str, ...]
-    image_size: int | None
-    mean: tuple[float, float, float] | None
-    std: tuple[float, float, float] | None
-    trusted: bool
+    source: Source
 
     def done(self) -> Opened:
-        kind = identify(self.path)
-        texts = metadata.read(self.path, kind)
+        kind = identify(self.source.path)
+        texts = metadata.read(self.source.path, kind)
         about = About.read(texts)
-        size = self.image_size or about.image_size or IMAGE_SIZE
+        size = self.source.image_size or about.image_size or IMAGE_SIZE
         whole = kind in formats.PROGRAMS
-        architecture = self.architecture or (kind.value if whole else about.architecture or ARCHITECTURE)
+        architecture = self.source.architecture or (
+            kind.value if whole else about.architecture or ARCHITECTURE
+        )
         self._check(kind, architecture)
-        mean, std = self.mean or about.mean or IMAGENET_MEAN, self.std or about.std or IMAGENET_STD
+        mean, std = (
+            self.source.mean or about.mean or IMAGENET_MEAN,
+            self.source.std or about.std or IMAGENET_STD,
+        )
         answering = (
             self._program(kind, size, mean, std) if whole else self._registry(kind, architecture, size)
         )
         return Opened(
-            path=self.path,
+            path=self.source.path,
             sha256=answering.sha256,
-            size=self.path.stat().st_size,
+            size=self.source.path.stat().st_size,
             format=kind,
             model=answering.model,
             module=answering.module,
@@ -229,24 +231,24 @@ class _Opening:
         )
 
     def _check(self, kind: Format, architecture: str) -> None:
-        if kind in formats.CODE and not self.trusted:
+        if kind in formats.CODE and not self.source.trusted:
             raise ToolFailure(
-                f"{self.path} is {formats.NAMES[kind]}, which is code that would run here; add --trust if you know "
-                "whose it is"
+                f"{self.source.path} is {formats.NAMES[kind]}, which is code that would run here; add --trust if "
+                "you know whose it is"
             )
         try:
             formats.check(kind, architecture)
         except UnsupportedFormat as failure:
-            raise UnsupportedFormat(f"{self.path} {failure}") from failure
+            raise UnsupportedFormat(f"{self.source.path} {failure}") from failure
 
     def _registry(self, kind: Format, architecture: str, size: int) -> "_Answering":
         """Weights, built into a module of the registry."""
-        found, digest = weights(self.path, kind)
+        found, digest = weights(self.source.path, kind)
         from catfish_server.inference import build  # noqa: PLC0415 (after the sandbox is forked)
         from catfish_server.models import heads, registry  # noqa: PLC0415
         from catfish_server.models.module import TorchModel  # noqa: PLC0415
 
-        classes = build.named(self.classes, found.classes)
+        classes = build.named(self.source.classes or (), found.classes)
         module = registry.build(architecture, found.tensors, classes=classes or None, image_size=size)
         return _Answering(
             model=TorchModel.channels_last(module),
@@ -261,11 +263,11 @@ class _Opening:
         from catfish_server.inference import build, prepare  # noqa: PLC0415
         from catfish_server.models import programs  # noqa: PLC0415
 
-        fetched = _fetched(self.path)
+        fetched = _fetched(self.source.path)
         loaded = programs.load(
-            kind, fetched, location=_location(self.path), image_size=size, mean=mean, std=std
+            kind, fetched, location=_location(self.source.path), image_size=size, mean=mean, std=std
         )
-        classes = build.named(self.classes, loaded.classes)
+        classes = build.named(self.source.classes or (), loaded.classes)
         outputs = len(classes) or prepare.outputs(loaded, image_size=size)
         names = classes or tuple(map(str, range(outputs)))
         model = prepare.prepare(loaded, classes=names, image_size=size)

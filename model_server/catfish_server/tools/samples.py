@@ -38,6 +38,10 @@ class Samples:
     labels: tuple[str | None, ...]
 
 
+Taking = Callable[[], Samples]
+"""Reads pictures when they are needed: those of a thousand are gigabytes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preparation:
     """What is done to pictures before a model takes them.

@@ -2,13 +2,14 @@
 
 import json
 import shutil
+import weakref
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from catfish_server.settings import IMAGENET_STD
-from catfish_server.tools import metadata
+from catfish_server.tools import metadata, samples
 from catfish_server.tools.metadata import About
 
 pytestmark = pytest.mark.process
@@ -24,11 +25,17 @@ def verify(catfish, kit):
     return run
 
 
+OLDER = ("--against-architecture", "resnet18", "--json")
+
+
+def turned_round(tensors):
+    """The same weights with their two outputs in the other order."""
+    return tensors | {name: tensors[name].flip(0).contiguous() for name in ("fc.weight", "fc.bias")}
+
+
 @pytest.fixture
 def contrary(kit, tmp_path):
-    tensors = load_file(kit.weights)
-    for name in ("fc.weight", "fc.bias"):
-        tensors[name] = tensors[name].flip(0).contiguous()
+    tensors = turned_round(load_file(kit.weights))
     save_file(tensors, tmp_path / "contrary.safetensors", {"classes": '["cat", "fish"]'})
     return tmp_path / "contrary.safetensors"
 
@@ -108,6 +115,24 @@ def test_so_does_the_newer_one(verify, kit, scaled):
     assert (code, json.loads(told)["agreement"]) == (0, 1), complaint
 
 
+def test_an_older_file_that_says_nothing_is_prepared_as_its_pods_do_it(verify, kit, scaled, tmp_path):
+    """Weights of torch.save, served with ImageNet's std beside a newer file that says another one of itself."""
+    torch.save(load_file(kit.weights), tmp_path / "older.pt")
+    words = ("--against", tmp_path / "older.pt", "--against-architecture", "resnet18", "--json")
+    code, told, complaint = verify(scaled(std=WIDE), *words)
+    found = json.loads(told)
+    assert (code, found["agreement"], found["max_difference"] < 1e-3) == (0, 1, True), complaint
+    assert found["accuracy_before"] == found["accuracy_after"] >= 0.9
+
+
+def test_what_the_command_line_says_is_true_of_an_older_file_that_says_nothing(verify, scaled, tmp_path):
+    torch.save(load_file(scaled()), tmp_path / "older.pt")
+    words = ("--against", tmp_path / "older.pt", "--against-architecture", "resnet18", "--json")
+    code, told, complaint = verify(scaled(), "--std", ",".join(map(str, WIDE)), *words)
+    found = json.loads(told)
+    assert (code, found["agreement"], found["accuracy_before"] >= 0.9) == (0, 1, True), complaint
+
+
 def test_an_older_file_with_its_preprocessing_inside_keeps_its_own_size(verify, kit, catfish, tmp_path):
     older = tmp_path / "older.pt"
     how = ("--with-preprocess", "--architecture", "resnet18", "--image-size", "40", "--std", "1,1,1")
@@ -117,7 +142,60 @@ def test_an_older_file_with_its_preprocessing_inside_keeps_its_own_size(verify, 
     assert (code, json.loads(told)["n"]) == (0, 40), complaint
 
 
-OLDER = ("--against-architecture", "resnet18", "--json")
+def test_what_is_wrong_with_the_older_file_names_the_option_about_it(verify, kit, catfish, tmp_path):
+    older = tmp_path / "older.pt"
+    how = ("--with-preprocess", "--architecture", "resnet18", "--image-size", "40")
+    assert catfish("export", "trace", kit.weights, older, *how)[0] == 0
+    words = ("--against", older, "--trust", "--against-image-size", "48")
+    code, told, complaint = verify(kit.weights, *words)
+    assert (code, told) == (3, "")
+    assert complaint.startswith(
+        "catfish: --against-image-size: is 48, and the model has its preprocessing inside"
+    )
+
+
+def test_each_file_may_have_its_classes_named(verify, kit, tmp_path):
+    """Weights of torch.save of the same model, with its outputs in another order."""
+    tensors = load_file(kit.weights)
+    torch.save(tensors, tmp_path / "newer.pt")
+    torch.save(turned_round(tensors), tmp_path / "older.pt")
+    words = (
+        "--classes",
+        "cat,fish",
+        "--against",
+        tmp_path / "older.pt",
+        "--against-classes",
+        "fish,cat",
+        *OLDER,
+    )
+    code, told, complaint = verify(tmp_path / "newer.pt", *words)
+    assert (code, json.loads(told)["agreement"]) == (0, 1), complaint
+
+
+def test_a_file_with_another_number_of_classes_is_named_with_the_option_about_it(verify, kit, tmp_path):
+    tensors = load_file(kit.weights)
+    for name in ("fc.weight", "fc.bias"):
+        tensors[name] = torch.cat([tensors[name], tensors[name][:1]])
+    torch.save(tensors, tmp_path / "older.pt")
+    code, _, complaint = verify(kit.weights, "--against", tmp_path / "older.pt", *OLDER)
+    sentence = f"catfish: {tmp_path}/older.pt has 3 outputs, and there are 2 classes; see --against-classes\n"
+    assert (code, complaint) == (3, sentence)
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["one preparation", "two"])
+def test_pictures_are_in_memory_for_one_file_at_a_time(verify, kit, scaled, monkeypatch, same):
+    read, taken = samples.read, []
+
+    def watched(*words, **options):
+        assert [images for images in taken if images() is not None] == []
+        found = read(*words, **options)
+        taken.append(weakref.ref(found.images))
+        return found
+
+    monkeypatch.setattr(samples, "read", watched)
+    older = scaled() if same else scaled(std=WIDE)
+    verify(kit.weights, "--against", older, "--against-architecture", "resnet18")
+    assert len(taken) == (1 if same else 2)
 
 
 @pytest.fixture

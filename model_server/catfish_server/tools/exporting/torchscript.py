@@ -56,7 +56,8 @@ def export(
     if warned := [warning for warning in caught if issubclass(warning.category, TracerWarning)]:
         note(
             f"{len(warned)} decisions of the model depend on its input; the trace keeps those that were made for "
-            f"images of {size} pixels, so use it for no other size"
+            f"images of {size} pixels that are all zero: where the size decides, use it for no other, and where the "
+            "pixels do, export with script, which keeps the branches"
         )
 
 

@@ -12,12 +12,13 @@ from catfish_server.errors import InvalidSpec, NonFiniteWeights, VerificationFai
 from catfish_server.images.decode import MAX_PIXELS
 from catfish_server.inference import verification
 from catfish_server.inference.classifier import Classifier
+from catfish_server.settings import IMAGENET_MEAN, IMAGENET_STD
 from catfish_server.tools import agreement, metadata, samples
 from catfish_server.tools import arguments as shared
 from catfish_server.tools.agreement import Agreement
 from catfish_server.tools.errors import DONE, WORSE, Refused, ToolFailure, Usage
 from catfish_server.tools.metadata import About
-from catfish_server.tools.opened import Opened, identify
+from catfish_server.tools.opened import IMAGE_SIZE, Opened, identify
 from catfish_server.tools.report import Report, Value
 from catfish_server.tools.samples import Preparation, label_of
 from catfish_server.tools.verbs.quantize import LEAST_AGREEMENT
@@ -178,33 +179,35 @@ def _asked(
 def _compared(arguments: argparse.Namespace, opened: Opened, report: Report) -> Agreement:
     newer = shared.source(arguments.new, arguments)
     own = Preparation(image_size=opened.image_size, mean=opened.mean, std=opened.std)
-    before = _prepared(arguments, own)
+    before = _prepared(arguments)
     older = replace(
         newer,
         path=arguments.against,
         architecture=arguments.against_architecture,
+        classes=arguments.against_classes or arguments.classes,
         image_size=before.image_size,
         mean=before.mean,
         std=before.std,
+        option="--against-",
     )
     take = partial(shared.pictures, arguments.samples, limit=arguments.limit, report=report)
     return agreement.measure(
         older,
         newer,
-        take(before),
-        candidate_samples=None if before == own else take(own),
+        partial(take, before),
+        candidate_samples=None if before == own else partial(take, own),
         unknown_threshold=arguments.unknown_threshold,
         progress=lambda done, total: report.progress("comparing answers", done, total),
     )
 
 
-def _prepared(arguments: argparse.Namespace, newer: Preparation) -> Preparation:
-    """What the pods of the older file do to pictures: what nobody says of it is as for the newer one."""
+def _prepared(arguments: argparse.Namespace) -> Preparation:
+    """What the pods of the older file do to pictures. The newer file says nothing of it, whatever it says of itself."""
     about = About.read(metadata.read(arguments.against, identify(arguments.against)))
     return Preparation(
-        image_size=arguments.against_image_size or about.image_size or newer.image_size,
-        mean=arguments.against_mean or about.mean or newer.mean,
-        std=arguments.against_std or about.std or newer.std,
+        image_size=arguments.against_image_size or about.image_size or arguments.image_size or IMAGE_SIZE,
+        mean=arguments.against_mean or about.mean or arguments.mean or IMAGENET_MEAN,
+        std=arguments.against_std or about.std or arguments.std or IMAGENET_STD,
     )
 
 
