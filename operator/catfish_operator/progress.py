@@ -119,11 +119,11 @@ def held(record: Record, model: CatfishModel) -> bool:
 
 
 def whole(found: Progress, record: Record) -> bool:
-    """Says whether as many pods of the target are available as were wanted when its rollout began, and no other lives.
+    """Says whether as many pods of the target are available as its rollout is about, and no other lives.
 
     Scaling is not a rollout: a pod that is asked for later, and finds no room, says nothing of the revision.
     """
-    least = max(1, min(found.wanted, record.pods or 1))
+    least = min(found.wanted, record.pods or found.wanted)
     return found.complete or (found.replaced and found.available >= least)
 
 

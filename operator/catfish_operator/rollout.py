@@ -158,8 +158,10 @@ def _with_facts(record: Record, observed: Observed, found: Progress) -> Record:
         for pod, reading in zip(found.fresh, told, strict=True)
         if reading.weights or pods.ready(pod)
     )
+    fewest = min(found.wanted, record.pods) if record.pods else found.wanted
     return replace(
         record,
+        pods=fewest if record.verdict is None else record.pods,
         weights=record.weights or next((reading.weights for reading in told if reading.weights), None),
         golden=record.golden or next((reading.golden for reading in told if reading.golden), None),
         image_id=record.image_id or next(filter(None, runs), None),

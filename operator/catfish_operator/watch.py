@@ -48,8 +48,9 @@ def look(
     best = tuple(map(max, numbers, before.best)) if same and before.best else numbers
     calm, longest = at - since.get(NOTHING_AWAITED, at), before.calm if same else 0.0
     rested = not (same and before.best)
-    # Pods that are Ready again and again, and never longer than before, get nowhere.
-    lasts = NOTHING_AWAITED in since and (calm > longest or (calm == longest and rested))
+    # Pods that are Ready again and again, for a moment and never longer than before, get nowhere.
+    longer = calm > longest or (calm == longest and rested) or calm >= model.rollout.progress_deadline_seconds
+    lasts = NOTHING_AWAITED in since and longer
     rests = not found.chosen or model.rollout.paused or lasts
     goes_on = before.trial[:2] == trial[:2]
     began = before.began if goes_on else at

@@ -79,7 +79,7 @@ def _told(directory: Path, sides: Sequence[Source], progress: Callable[[int, int
         try:
             for line in process.stdout or ():
                 done, _, total = line.partition(" ")
-                if done.isdecimal():  # a model may print too
+                if done.isdecimal() and total.strip().isdecimal():  # a model may print too
                     progress(int(done), int(total))
         except BaseException:
             process.kill()

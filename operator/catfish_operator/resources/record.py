@@ -58,7 +58,7 @@ class Record:
     Attributes:
         verdict: `proven`: it may be gone back to; `failed`: it is not tried again by itself; None: undecided.
         started_at: when its latest rollout began.
-        pods: how many were wanted when its latest rollout began; None: an earlier operator did not say.
+        pods: the fewest that were wanted since its latest rollout began; None: an earlier operator did not say.
         released_at: when its first pods had been watched for long enough (or there was nothing to hold for).
         finished_at, result: how its latest rollout ended; None while it is under way.
         unobserved: the first pods were released by time alone: too few requests, or none that could be read.

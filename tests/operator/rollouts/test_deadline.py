@@ -154,3 +154,36 @@ def test_an_update_that_was_paused_for_longer_than_the_deadline_has_all_of_it_wh
     assert_goes_on(world)
     world.wait(DEADLINE)
     assert_rolled_back(world, "ProgressDeadlineExceeded")
+
+
+def test_a_second_disturbance_of_a_long_bake_has_all_of_the_deadline_too():
+    world = last_pod_missing(ready=3, bakeSeconds=20 * DEADLINE)
+    for calm in (5 * DEADLINE, 2 * DEADLINE, 2 * DEADLINE):
+        whole(world)
+        assert_goes_on(world)
+        world.wait(calm)
+        assert_goes_on(world)
+        short_of(world, ready=2)
+        assert_goes_on(world)
+        world.wait(DEADLINE - 1)
+        assert_goes_on(world)
+    world.wait(1).settle()
+    assert world.record(world.target).failure.reason == "Unschedulable"
+
+
+def whole(world):
+    """Every pod is Ready again."""
+    world.roll_out()
+    short_of(world, ready=len(world.pods))
+
+
+def test_a_rollout_is_about_the_fewest_pods_that_were_wanted_meanwhile():
+    world = last_pod_missing(ready=3, bakeSeconds=20 * DEADLINE)
+    for replicas in (2, 4):
+        world.change(replicas=replicas)
+        world.settle()
+        world.roll_out()
+        short_of(world, ready=2)
+        assert_goes_on(world)
+    world.wait(DEADLINE)
+    assert_goes_on(world)
