@@ -15,17 +15,12 @@ SHOWN = 10
 SERVING = 64
 """How many kinds of serving pods the CRD lets the status tell apart."""
 
-
 LOOSE = {
-    (
-        True,
-        True,
-    ): "Going back to {} is only as good as its tag and its URL: it names no digest of the image and no "
-    "sha256 of the weights.",
-    (True, False): "Going back to {} is only as good as its tag: it names no digest of the image.",
-    (False, True): "Going back to {} is only as good as its URL: it names no sha256 of the weights.",
+    (True, True): "its tag and its URL: it names no digest of the image and no sha256 of the weights",
+    (True, False): "its tag: it names no digest of the image",
+    (False, True): "its URL: it names no sha256 of the weights",
 }
-"""What is said of a revision whose (image, weights) are named by what may become another thing."""
+"""What a way back is only as good as, where (image, weights) are named by what may become another thing."""
 
 
 def account(plan: Plan, observed: Observed, *, serving: list[Json]) -> Json:
@@ -82,7 +77,7 @@ def loose(plan: Plan, observed: Observed) -> str | None:
     inputs = (entry.live.get("data") or {}).get("inputs") or {}
     tag = "@" not in inputs.get("image", "@")
     url = "weights" in inputs and not inputs["weights"].get("sha256")
-    return LOOSE[tag, url].format(entry.name) if tag or url else None
+    return f"Going back to {entry.name} is only as good as {LOOSE[tag, url]}." if tag or url else None
 
 
 def _serving(plan: Plan, observed: Observed, *, serving: list[Json]) -> list[Json]:

@@ -39,6 +39,14 @@ def short_of(world, *, ready):
     world.deployment()["status"] |= {"availableReplicas": ready, "readyReplicas": ready}
 
 
+def scale(world, replicas, *, ready):
+    """Asks for so many pods, of which there is room for some."""
+    world.change(replicas=replicas)
+    world.settle()
+    world.roll_out()
+    short_of(world, ready=ready)
+
+
 def test_the_deadline_holds_after_the_last_old_pod_is_gone():
     world = last_pod_missing()
     world.wait(DEADLINE - 1)
@@ -50,10 +58,7 @@ def test_the_deadline_holds_after_the_last_old_pod_is_gone():
 
 def test_pods_that_are_asked_for_later_and_find_no_room_say_nothing_of_a_revision():
     world = last_pod_missing(ready=3)
-    world.change(replicas=5)
-    world.settle()
-    world.roll_out()
-    short_of(world, ready=3)
+    scale(world, 5, ready=3)
     assert_goes_on(world)
     world.wait(BAKE).settle()
     assert world.record(world.target).verdict == "proven"
@@ -84,10 +89,7 @@ def test_a_first_pod_that_is_not_ready_for_a_moment_while_it_is_watched_undoes_n
 
 def test_a_scale_up_without_room_says_nothing_of_a_revision_to_an_operator_that_has_just_started():
     world = last_pod_missing(ready=3)
-    world.change(replicas=5)
-    world.settle()
-    world.roll_out()
-    short_of(world, ready=3)
+    scale(world, 5, ready=3)
     world.watch = type(world.watch)()
     for seconds in (0, BAKE - 1, DEADLINE):
         assert world.record(world.target).verdict != "failed"
@@ -97,10 +99,7 @@ def test_a_scale_up_without_room_says_nothing_of_a_revision_to_an_operator_that_
 
 def test_more_pods_than_there_is_room_for_asked_for_in_the_middle_of_a_rollout_undo_nothing():
     world = last_pod_missing(ready=2, bakeSeconds=2 * DEADLINE)
-    world.change(replicas=5)
-    world.settle()
-    world.roll_out()
-    short_of(world, ready=3)  # as many as the rollout began with
+    scale(world, 5, ready=3)  # as many as the rollout began with
     assert_goes_on(world)
     world.wait(DEADLINE)
     assert_goes_on(world)
@@ -180,10 +179,7 @@ def whole(world):
 def test_a_rollout_is_about_the_fewest_pods_that_were_wanted_meanwhile():
     world = last_pod_missing(ready=3, bakeSeconds=20 * DEADLINE)
     for replicas in (2, 4):
-        world.change(replicas=replicas)
-        world.settle()
-        world.roll_out()
-        short_of(world, ready=2)
+        scale(world, replicas, ready=2)
         assert_goes_on(world)
     world.wait(DEADLINE)
     assert_goes_on(world)
