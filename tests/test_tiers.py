@@ -11,9 +11,10 @@ from tools import tiers
 
 pytestmark = pytest.mark.process
 ROOT = Path(__file__).resolve().parent.parent
-SETTINGS = "[pytest]\nmarkers = integration\n    e2e\naddopts = -ra -p no:hypothesispytest\n"
+SETTINGS = "[pytest]\nmarkers = process\n    integration\n    e2e\naddopts = -ra -p no:hypothesispytest\n"
 TESTS = {
     "unit": "def test_unit():\n    assert {unit}\n",
+    "process": "import pytest\n@pytest.mark.process\ndef test_process():\n    assert {process}\n",
     "integration": "import pytest\n@pytest.mark.integration\ndef test_integration():\n    assert {integration}\n",
     "e2e": "import pytest\n@pytest.mark.e2e\ndef test_e2e():\n    assert {e2e}\n",
 }
@@ -22,7 +23,7 @@ TESTS = {
 def run(folder, *arguments, **holds):
     """The exit code and the lines of `make test` where each tier has a test that passes or fails."""
     (folder / "pytest.ini").write_text(SETTINGS)
-    holds = {"unit": True, "integration": True, "e2e": True} | holds
+    holds = dict.fromkeys(TESTS, True) | holds
     for name, text in TESTS.items():
         (folder / f"test_{name}.py").write_text(text.format(**holds))
     done = subprocess.run(
@@ -40,26 +41,24 @@ def run(folder, *arguments, **holds):
 def test_each_tier_ends_with_its_line_and_all_with_the_sum(tmp_path):
     code, lines = run(tmp_path)
     assert code == 0
-    assert [line.split()[:3] for line in lines[-4:-1]] == [
-        [name, "1", "passed,"] for name in ("unit", "integration", "e2e")
-    ]
+    assert [line.split()[:3] for line in lines[-5:-1]] == [[name, "1", "passed,"] for name in TESTS]
     assert lines[-1].startswith("=")
-    assert " 3 passed in " in lines[-1]
+    assert " 4 passed in " in lines[-1]
 
 
 def test_what_comes_before_the_cluster_and_fails_ends_the_run_and_is_named_at_its_end(tmp_path):
     code, lines = run(tmp_path, integration=False)
     assert code == 1
-    end = "\n".join(lines[-5:])
+    end = "\n".join(lines[-6:])
     assert "FAILED test_integration.py::test_integration" in end
     assert "e2e          not run: what comes before it failed" in end
-    assert " 1 failed, 1 passed in " in lines[-1]
+    assert " 1 failed, 2 passed in " in lines[-1]
 
 
 def test_a_failure_on_the_cluster_is_a_failure(tmp_path):
     code, lines = run(tmp_path, e2e=False)
     assert code == 1
-    assert " 1 failed, 2 passed in " in lines[-1]
+    assert " 1 failed, 3 passed in " in lines[-1]
 
 
 def test_arguments_choose_tests_and_a_tier_without_any_is_no_failure(tmp_path):

@@ -1,9 +1,9 @@
 """Runs all tests, the cheap ones first: `make test`, which hands PYTEST_ARGS on to pytest.
 
-Unit tests need the processor and integration tests mostly wait, so these run beside each other. The tests on the
-cluster have bounds of a few seconds that want a quiet machine: they come afterwards, alone, and only when all others
-are well, so that a mistake which a unit test finds is told after minutes. Ends with a line for each tier, what
-failed, and the sum as pytest would write it.
+Unit tests need a processor, those that start our programs wait half of their time and integration tests most of it, so
+these run beside each other. The tests on the cluster have bounds of a few seconds that want a quiet machine: they come
+afterwards, alone, and only when all others are well, so that a mistake which a unit test finds is told after minutes.
+Ends with a line for each tier, what failed, and the sum as pytest would write it.
 """
 
 import os
@@ -18,7 +18,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-BESIDE = {"unit": "not integration and not e2e", "integration": "integration"}
+BESIDE = {
+    "unit": "not integration and not e2e and not process",
+    "process": "process and not integration and not e2e",
+    "integration": "integration",
+}
 AFTERWARDS = {"e2e": "e2e"}
 OK, NOTHING_CHOSEN = 0, 5
 """pytest's exit codes for tests that all passed, and for arguments that left no test of a tier."""
