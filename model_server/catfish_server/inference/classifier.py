@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Protocol
 
@@ -122,10 +121,12 @@ class Classifier:
         )
         # Images of calls that are still decoding take as much memory as those that wait for the model. A call keeps its
         # places from its first image on: calls of several may not take the last ones from a model that is idle.
-        patience = min(PATIENCE_SECONDS, max_wait_seconds)
-        self._places, self._places_of_several = (
-            Room(size, patience_seconds=patience, full="Too many images wait already.", reason="queue")
-            for size in (places + threads * batch, places)
+        self._places = Room(
+            places + threads * batch,
+            kept_for_ones=threads * batch,
+            patience_seconds=min(PATIENCE_SECONDS, max_wait_seconds),
+            full="Too many images wait already.",
+            reason="queue",
         )
 
     @property
@@ -192,8 +193,7 @@ class Classifier:
             NonFiniteOutput: the model answered NaN or infinity.
         """
         self.engine.require_places(count)
-        several = self._places_of_several.held(count) if count > 1 else nullcontext()
-        with several, self._places.held(count):
+        with self._places.held(count):
             return self._predict(images, timeout_seconds=self._timeout_seconds)
 
     def infer(self, batch: Images) -> Logits:
