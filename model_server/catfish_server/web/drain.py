@@ -5,7 +5,7 @@ keep coming for a while:
 1. for the drain's seconds everything is answered, each reply with `Connection: close`;
 2. then no new connection may begin, those that have begun are accepted, and the port is closed, idle
    connections with it; what is in flight is finished;
-3. after the longest time that a request may take, whatever is left is cut.
+3. after the longest time that a request may take, which the server's settings say, whatever is left is cut.
 """
 
 import logging
@@ -14,9 +14,6 @@ from enum import Enum, auto
 from catfish_server.web.listener import Listener
 
 logger = logging.getLogger(__name__)
-
-FINISH_SECONDS = 30.0
-"""The longest request; docs/contract.md adds 5 s to it for the grace period of the pod."""
 
 _HANDSHAKE_SECONDS = 0.1
 """For handshakes that have begun; within a cluster they take a millisecond."""
@@ -41,7 +38,7 @@ class Drain:
         finish_seconds: how long requests in flight may take after the port is closed.
     """
 
-    def __init__(self, listener: Listener, *, finish_seconds: float = FINISH_SECONDS) -> None:
+    def __init__(self, listener: Listener, *, finish_seconds: float) -> None:
         self._listener = listener
         self._finish_seconds = finish_seconds
         self._phase = _Phase.SERVING

@@ -21,7 +21,7 @@ from catfish_server.telemetry.access import AccessLog, Entry
 from catfish_server.telemetry.metrics import Metrics
 from catfish_server.telemetry.tracing import OFF, Tracing
 from catfish_server.web.admin import Admin
-from catfish_server.web.drain import FINISH_SECONDS, Drain
+from catfish_server.web.drain import Drain
 from catfish_server.web.listener import Listener
 
 if TYPE_CHECKING:
@@ -39,6 +39,10 @@ class _Stop(Protocol):
 
 THREADS = 32
 """Requests that are decoded, fetched or waited for at the same time; the inference threads are others."""
+
+FINISH_SECONDS = 30.0
+"""That a drain waits at least for what is in flight: the longest request by default, and uploads have their time where
+the longest is shorter. docs/contract.md adds 5 s to it for the grace period of the pod."""
 
 CONNECTION_LIMIT = 2000
 _SPARE_DESCRIPTORS = 128  # for the admin port, image URLs and the process itself
@@ -100,6 +104,11 @@ class Server:
             self._api.wake()
 
     @property
+    def _finish_seconds(self) -> float:
+        """How long what is in flight may take once nothing new is taken."""
+        return max(FINISH_SECONDS, self._settings.request_timeout_seconds)
+
+    @property
     def metrics(self) -> Metrics:
         """What the server counts."""
         return self._metrics
@@ -113,7 +122,8 @@ class Server:
         """
         model = self._open_model(classifier, log)
         api = self._api = self._listen(classifier, model)
-        self._lifecycle.watch(classifier.engine.busy_seconds)
+        longest = self._settings.request_timeout_seconds
+        self._lifecycle.watch(classifier.engine.busy_seconds, longest_seconds=longest)
         try:
             self._remote = self._listen_remotely(model)
             with _signals(self.stop):
@@ -166,6 +176,7 @@ class Server:
             host=self._settings.host,
             port=self._settings.grpc_port,
             max_body_bytes=self._settings.max_body_bytes,
+            longest_seconds=self._settings.request_timeout_seconds,
         )
 
     def _listen(self, classifier: "Classifier", model: "OpenModel") -> Listener:
@@ -203,7 +214,7 @@ class Server:
             self._metrics.rejected("bodies")
 
     def _loop(self, api: Listener) -> None:
-        drain = Drain(api)
+        drain = Drain(api, finish_seconds=self._finish_seconds)
         while not (drain.done and (self._remote is None or self._remote.stopped)):
             api.turn(drain.turn_seconds(time.monotonic()))
             if len(self._stop_requests) > 1:
@@ -225,7 +236,7 @@ class Server:
         self._lifecycle.progress(0)  # draining may be long; it is a sign of life that this loop turns
         drain.step(now)
         if drain.closing and self._remote is not None:
-            self._remote.stop(grace_seconds=FINISH_SECONDS)
+            self._remote.stop(grace_seconds=self._finish_seconds)
 
 
 @contextmanager
