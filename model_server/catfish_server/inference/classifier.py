@@ -10,7 +10,7 @@ from PIL import Image
 
 from catfish_server import cpus, waiting
 from catfish_server.errors import RequestError
-from catfish_server.images.decode import decode
+from catfish_server.images.decode import FORMATS, decode
 from catfish_server.images.room import PATIENCE_SECONDS, Room
 from catfish_server.inference.engine import MAX_BATCH, MAX_WAIT_SECONDS, QUEUE_LENGTH, Engine
 from catfish_server.inference.prediction import UNKNOWN, Prediction, answer
@@ -58,14 +58,17 @@ class Classifies(Protocol):
     def prediction(self, image: Images, logits: Logits) -> Prediction: ...  # noqa: D102
 
 
-def classify(classifier: Classifies, data: bytes, *, max_pixels: int) -> Prediction:
+def classify(
+    classifier: Classifies, data: bytes, *, max_pixels: int, formats: Sequence[str] = FORMATS
+) -> Prediction:
     """The class of an encoded image, as a request of one would be answered: for golden images.
 
     Raises:
         RequestError: the bytes are no image that is taken, or the model has too much to do.
         NonFiniteOutput: the model answered NaN or infinity.
     """
-    return classifier.predict(decode(data, max_pixels=max_pixels, shorter_side=classifier.shorter_side))
+    side = classifier.shorter_side
+    return classifier.predict(decode(data, max_pixels=max_pixels, formats=formats, shorter_side=side))
 
 
 class Classifier:

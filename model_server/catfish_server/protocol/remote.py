@@ -36,6 +36,7 @@ class Remote:
         host: the address to bind to.
         port: 0 chooses a free one.
         max_body_bytes: of the tensors of a call.
+        max_header_bytes: of its metadata.
         longest_seconds: that a call may take once its message is here.
 
     Raises:
@@ -49,6 +50,7 @@ class Remote:
         host: str,
         port: int,
         max_body_bytes: int,
+        max_header_bytes: int,
         longest_seconds: float,
     ) -> None:
         limit, grace_seconds = max_body_bytes + SPARE_BYTES, answering.MESSAGE_SECONDS + longest_seconds
@@ -59,7 +61,9 @@ class Remote:
             options=[
                 ("grpc.max_receive_message_length", limit),
                 ("grpc.max_send_message_length", -1),
-                ("grpc.max_metadata_size", 16 * 1024),
+                # Between the two gRPC refuses by chance.
+                ("grpc.max_metadata_size", max_header_bytes),
+                ("grpc.absolute_max_metadata_size", max_header_bytes),
                 (
                     "grpc.max_concurrent_streams",
                     2 * CONCURRENT,

@@ -22,6 +22,7 @@ from catfish_server.telemetry.metrics import Metrics
 from catfish_server.telemetry.tracing import OFF, Tracing
 from catfish_server.web.admin import Admin
 from catfish_server.web.drain import Drain
+from catfish_server.web.limits import Limits
 from catfish_server.web.listener import Listener
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ FINISH_SECONDS = 30.0
 """That a drain waits at least for what is in flight: the longest request by default, and uploads have their time where
 the longest is shorter. docs/contract.md adds 5 s to it for the grace period of the pod."""
 
-CONNECTION_LIMIT = 2000
 _SPARE_DESCRIPTORS = 128  # for the admin port, image URLs and the process itself
 
 
@@ -176,6 +176,7 @@ class Server:
             host=self._settings.host,
             port=self._settings.grpc_port,
             max_body_bytes=self._settings.max_body_bytes,
+            max_header_bytes=self._settings.max_header_bytes,
             longest_seconds=self._settings.request_timeout_seconds,
         )
 
@@ -195,8 +196,9 @@ class Server:
             host=self._settings.host,
             port=self._settings.port,
             threads=THREADS,
-            connection_limit=_affordable_connections(),
-            max_body_bytes=self._settings.max_body_bytes,
+            limits=Limits.of(
+                self._settings, connections=_affordable_connections(self._settings.max_connections)
+            ),
             refused=self._refused,
             exchanged=self._exchanged,
         )
@@ -257,13 +259,13 @@ def _signals(stop: _Stop) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _affordable_connections() -> int:
+def _affordable_connections(limit: int) -> int:
     """The connection limit, less where the system gives fewer descriptors."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = CONNECTION_LIMIT + _SPARE_DESCRIPTORS
+    wanted = limit + _SPARE_DESCRIPTORS
     if soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     if soft < wanted:
         logger.warning("Only %d file descriptors: accepting %d connections.", soft, soft - _SPARE_DESCRIPTORS)
-    return max(1, min(CONNECTION_LIMIT, soft - _SPARE_DESCRIPTORS))
+    return max(1, min(limit, soft - _SPARE_DESCRIPTORS))
