@@ -46,6 +46,8 @@ class Settings:
         verification_samples: golden images, each a file's name and its class. `CATFISH_VERIFICATION_SAMPLES`.
         verification_min_accuracy: share to answer right, 0..1. `CATFISH_VERIFICATION_MIN_ACCURACY`.
         drain_seconds: to go on answering after SIGTERM. `CATFISH_DRAIN_SECONDS`.
+        drain_limit_seconds: to go on at most, as long as new connections come; less than `drain_seconds`: no longer
+            than that. `CATFISH_DRAIN_LIMIT_SECONDS`.
         revision: sent back with every answer; None: no such header. `CATFISH_REVISION`.
         threads: inference threads; default: the CPU quota of the container. `CATFISH_THREADS`.
         max_body_bytes: of a request. `CATFISH_MAX_BODY_BYTES`.
@@ -109,6 +111,7 @@ class Settings:
     verification_samples: tuple[tuple[str, str], ...] = ()
     verification_min_accuracy: float = 1.0
     drain_seconds: float = 5.0
+    drain_limit_seconds: float = 0.0
     revision: str | None = None
     threads: int = field(default_factory=cpus.available)
     max_body_bytes: int = 10 * 1024 * 1024

@@ -258,6 +258,9 @@ VARIABLES: tuple[Variable, ...] = (
         field="spec.drainSeconds",
         flag="--drain-seconds",
     ),
+    Variable(
+        name="CATFISH_DRAIN_LIMIT_SECONDS", attribute="drain_limit_seconds", parse=readers.number(0, 3600)
+    ),
     Variable(name="CATFISH_REVISION", attribute="revision", parse=readers.name),
     Variable(name="CATFISH_THREADS", attribute="threads", parse=readers.integer(1, 1024), flag="--threads"),
     *LIMITS,

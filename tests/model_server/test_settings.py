@@ -34,6 +34,7 @@ def test_every_default_is_the_documented_one() -> None:  # long: one line for ea
         "verification_samples": (),
         "verification_min_accuracy": 1.0,
         "drain_seconds": 5.0,
+        "drain_limit_seconds": 0.0,
         "revision": None,
         "threads": 3,
         "max_body_bytes": 10485760,

@@ -119,6 +119,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
         self._linger_until: float | None = None
         self._lingered = 0
         super().__init__(*args, **kwargs)
+        self.server.accepted_at = now
 
     def received(self, data: bytes) -> bool:
         """Takes in bytes, on the loop's thread."""

@@ -8,7 +8,7 @@ import select
 import threading
 import time
 from collections.abc import Callable
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
 from waitress import wasyncore
@@ -63,6 +63,8 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
         exchanged: Callable[[Entry], None] = lambda _: None,
     ) -> None:
         self.draining = False
+        self.accepted_at = -inf
+        """When the last connection was taken, by the monotonic clock."""
         self.limits = limits
         self._open = True
         self._waking = threading.RLock()  # a signal handler may interrupt the thread that holds it

@@ -232,7 +232,8 @@ class Server:
             seconds = self._stop_requests[0]
             logger.info("Told to stop: answering for %.0f s more.", seconds)
             self._lifecycle.enter(Stage.DRAINING)
-            drain.begin(now, seconds=seconds)
+            limit = self._settings.drain_limit_seconds if seconds else 0.0
+            drain.begin(now, seconds=seconds, limit_seconds=limit)
             if self._remote is not None:
                 self._remote.drain()
         self._lifecycle.progress(0)  # draining may be long; it is a sign of life that this loop turns
