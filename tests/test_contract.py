@@ -238,7 +238,10 @@ def test_the_operator_judges_by_every_path_that_answers_with_a_prediction():
     assert set(metrics.INFERENCES) == readings.INFERENCES
 
 
-def test_the_grace_period_is_the_one_that_the_contract_promises():
-    spec = deployment.template(CatfishModel.from_body(FULL), revision="r")["spec"]
-    (extra,) = re.findall(r"`drainSeconds` plus (\d+)", CONTRACT)
-    assert spec["terminationGracePeriodSeconds"] == FULL["spec"]["drainSeconds"] + int(extra)
+@pytest.mark.parametrize("drain", [5, 60, 61, 3600])
+def test_the_grace_period_is_the_one_that_the_contract_promises(drain):
+    body = {**FULL, "spec": FULL["spec"] | {"drainSeconds": drain}}
+    spec = deployment.template(CatfishModel.from_body(body), revision="r")["spec"]
+    ((least, extra),) = re.findall(r"Seconds` is (\d+), or `drainSeconds` plus (\d+)", CONTRACT)
+    assert spec["terminationGracePeriodSeconds"] == max(int(least), drain + int(extra))
+    assert int(least) - int(extra) == int(rendered(body)["CATFISH_DRAIN_LIMIT_SECONDS"])

@@ -32,7 +32,8 @@ STALL_LIMITS: Mapping[Stage, float] = MappingProxyType(
         Stage.LOADING: 600.0,
         Stage.WARMING: 600.0,
         Stage.VERIFYING: 600.0,  # for each image
-        # Twice the longest request: an inference that takes longer will not come back.
+        # Twice the longest request by default, and of any that is longer (`Lifecycle.watch`): an inference that takes
+        # longer will not come back.
         Stage.READY: 60.0,
         Stage.DRAINING: 90.0,
     }
@@ -109,6 +110,7 @@ class Lifecycle:
         self._total: int | None = None
         self._entered = self._last_sign = clock()
         self._quiet_seconds_of_engine: Callable[[], float] | None = None
+        self._ready_limit = STALL_LIMITS[Stage.READY]
         self._weights: Weights | None = None
         self._score: Score | None = None
 
@@ -142,21 +144,24 @@ class Lifecycle:
         with self._lock:
             self._score = score
 
-    def watch(self, quiet_seconds: Callable[[], float]) -> None:
+    def watch(self, quiet_seconds: Callable[[], float], *, longest_seconds: float = 0.0) -> None:
         """Takes the signs of life of the ready stage from the engine.
 
         Args:
             quiet_seconds: how long the slowest inference thread has been busy with one piece of work.
+            longest_seconds: that a request may take.
         """
         with self._lock:
+            self._ready_limit = max(STALL_LIMITS[Stage.READY], 2 * longest_seconds)
             self._quiet_seconds_of_engine = quiet_seconds
 
     def snapshot(self) -> Snapshot:
         """The state now."""
         with self._lock:
             now = self._clock()
-            quiet = now - self._last_sign
+            quiet, limit = now - self._last_sign, STALL_LIMITS[self._stage]
             if self._stage is Stage.READY:
+                limit = self._ready_limit
                 quiet = self._quiet_seconds_of_engine() if self._quiet_seconds_of_engine else 0.0
             return Snapshot(
                 stage=self._stage,
@@ -164,7 +169,7 @@ class Lifecycle:
                 total=self._total,
                 seconds_in_stage=now - self._entered,
                 quiet_seconds=quiet,
-                alive=quiet <= STALL_LIMITS[self._stage],
+                alive=quiet <= limit,
                 weights=self._weights,
                 score=self._score,
             )

@@ -166,6 +166,18 @@ def one_of(*words: str) -> Callable[[str], str]:
     return read
 
 
+def some_of(*words: str) -> Callable[[str], tuple[str, ...]]:
+    """A reader of one or more of these words, with commas between them; their own order holds."""
+
+    def read(text: str) -> tuple[str, ...]:
+        wanted = {word.strip().upper() for word in text.split(",") if word.strip()}
+        if not wanted or not wanted <= set(words):
+            raise ValueError(f"must be one or more of {', '.join(words)}, comma-separated")
+        return tuple(word for word in words if word in wanted)
+
+    return read
+
+
 def http_url(text: str) -> str:
     """The address of an HTTP service, without a path of its own after it."""
     try:

@@ -58,7 +58,12 @@ class Service:
         self.metrics = metrics
         self.journal = Journal(log, classifier)
         self.tracing = tracing
-        self._source = source or ImageSource(allow_hosts=frozenset(settings.image_urls_allow_hosts))
+        self._source = source or ImageSource(
+            allow_hosts=frozenset(settings.image_urls_allow_hosts),
+            max_bytes=settings.image_urls_max_bytes,
+            max_redirects=settings.image_urls_max_redirects,
+            timeout_seconds=settings.image_urls_timeout_seconds,
+        )
         self._fetches = BoundedSemaphore(MAX_FETCHES)
 
     def fetch(self, url: str, *, field: str | None = None) -> Encoded:
@@ -146,6 +151,7 @@ class Service:
             return decode(
                 image.data,
                 max_pixels=self.settings.max_pixels,
+                formats=self.settings.image_formats,
                 shorter_side=self.classifier.shorter_side,
             )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from catfish_server import cpus
 from catfish_server.errors import InvalidSpec
-from catfish_server.variables import EAGER, VARIABLES
+from catfish_server.variables import EAGER, IMAGE_FORMATS, VARIABLES
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -46,15 +46,32 @@ class Settings:
         verification_samples: golden images, each a file's name and its class. `CATFISH_VERIFICATION_SAMPLES`.
         verification_min_accuracy: share to answer right, 0..1. `CATFISH_VERIFICATION_MIN_ACCURACY`.
         drain_seconds: to go on answering after SIGTERM. `CATFISH_DRAIN_SECONDS`.
+        drain_limit_seconds: to go on at most, as long as new connections come; less than `drain_seconds`: no longer
+            than that. `CATFISH_DRAIN_LIMIT_SECONDS`.
         revision: sent back with every answer; None: no such header. `CATFISH_REVISION`.
         threads: inference threads; default: the CPU quota of the container. `CATFISH_THREADS`.
         max_body_bytes: of a request. `CATFISH_MAX_BODY_BYTES`.
+        max_header_bytes: of a request's line and header, and of gRPC's metadata. `CATFISH_MAX_HEADER_BYTES`.
+        max_json_brackets: `{` and `[` of the JSON of `/predict` and `/feedback`, besides one for each image.
+            `CATFISH_MAX_JSON_BRACKETS`.
         max_pixels: of an image, as its header says. `CATFISH_MAX_PIXELS`.
+        image_formats: of images that are decoded. `CATFISH_IMAGE_FORMATS`.
         max_images: of one call. `CATFISH_MAX_IMAGES`.
         request_timeout_seconds: that the longest request may take. `CATFISH_REQUEST_TIMEOUT_SECONDS`.
         queue_length: images that may wait for an inference thread. `CATFISH_QUEUE_LENGTH`.
         max_wait_seconds: predicted wait beyond which a request is refused at once. `CATFISH_MAX_WAIT_SECONDS`.
         max_batch: images in one pass of the model; 1 switches batches off. `CATFISH_MAX_BATCH`.
+        image_urls_max_bytes: of an image that is fetched. `CATFISH_IMAGE_URLS_MAX_BYTES`.
+        image_urls_max_redirects: that are followed to an image. `CATFISH_IMAGE_URLS_MAX_REDIRECTS`.
+        image_urls_timeout_seconds: that fetching an image may take, from its name to its last byte.
+            `CATFISH_IMAGE_URLS_TIMEOUT_SECONDS`.
+        max_connections: of the HTTP API, fewer where the system gives fewer descriptors. `CATFISH_MAX_CONNECTIONS`.
+        header_timeout_seconds: from the first byte of a request to the end of its header.
+            `CATFISH_HEADER_TIMEOUT_SECONDS`.
+        body_timeout_seconds: that a body may take, and as long as its bytes take at the rate below.
+            `CATFISH_BODY_TIMEOUT_SECONDS`.
+        body_bytes_per_second: of a body that takes longer; a quarter of it at least in each of those times.
+            `CATFISH_BODY_BYTES_PER_SECOND`.
         prediction_log_sink: where records go: `none`, `stdout`, `file`, `s3`, `gs`, `az` or `kafka`.
             `CATFISH_PREDICTION_LOG_SINK`.
         prediction_log_url: of the sink, where it has one. `CATFISH_PREDICTION_LOG_URL`.
@@ -94,15 +111,26 @@ class Settings:
     verification_samples: tuple[tuple[str, str], ...] = ()
     verification_min_accuracy: float = 1.0
     drain_seconds: float = 5.0
+    drain_limit_seconds: float = 0.0
     revision: str | None = None
     threads: int = field(default_factory=cpus.available)
     max_body_bytes: int = 10 * 1024 * 1024
+    max_header_bytes: int = 16 * 1024
+    max_json_brackets: int = 32
     max_pixels: int = 25_000_000
+    image_formats: tuple[str, ...] = IMAGE_FORMATS
     max_images: int = 32
     request_timeout_seconds: float = 30.0
     queue_length: int = 256
     max_wait_seconds: float = 2.0
     max_batch: int = 32
+    image_urls_max_bytes: int = 10 * 1024 * 1024
+    image_urls_max_redirects: int = 3
+    image_urls_timeout_seconds: float = 5.0
+    max_connections: int = 2000
+    header_timeout_seconds: float = 5.0
+    body_timeout_seconds: float = 15.0
+    body_bytes_per_second: int = 64 * 1024
     prediction_log_sink: str = "none"
     prediction_log_url: str | None = None
     prediction_log_endpoint: str | None = None

@@ -1,48 +1,17 @@
 """The environment variables, and what is known of each. settings.py reads them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from catfish_server import readers
-from catfish_server.errors import InvalidSpec
+from catfish_server.variable import Variable
 
 AUTO, EAGER = "auto", "eager"
 ENGINES = (AUTO, EAGER, "torchscript", "onnxruntime")
 """The values of `CATFISH_ENGINE`: the fastest that agrees with eager torch, or always the one of that name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variable:
-    """One environment variable.
-
-    Attributes:
-        name: of the variable.
-        attribute: of `Settings` that it sets.
-        parse: from the text to the value; a ValueError says what is expected.
-        field: of the `CatfishModel` that the operator takes it from, None for what only an image sets.
-        flag: of the command line, None without one.
-        required: whether a server can start without it.
-        echoed: whether a message may repeat a bad value; not where people paste credentials.
-    """
-
-    name: str
-    attribute: str
-    parse: Callable[[str], object]
-    field: str | None = None
-    flag: str | None = None
-    required: bool = False
-    echoed: bool = True
-
-    def read(self, text: str) -> object:
-        """The value of the text, or InvalidSpec with a sentence that names where it came from."""
-        try:
-            return self.parse(text)
-        except ValueError as error:
-            origin = f"{self.field}: " if self.field else ""
-            shown = f" is {text[:60]!r}" if self.echoed else ""
-            raise InvalidSpec(f"{origin}{error} ({self.name}{shown})") from None
-
+IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+"""The values of `CATFISH_IMAGE_FORMATS`: all that images.decode knows."""
 
 PREDICTION_LOG: tuple[Variable, ...] = (
     Variable(
@@ -103,6 +72,57 @@ PREDICTION_LOG: tuple[Variable, ...] = (
     ),
 )
 """Where predictions are logged to, and what of them."""
+
+LIMITS: tuple[Variable, ...] = (
+    Variable(name="CATFISH_MAX_BODY_BYTES", attribute="max_body_bytes", parse=readers.integer(1, 2**31 - 1)),
+    Variable(
+        name="CATFISH_MAX_HEADER_BYTES", attribute="max_header_bytes", parse=readers.integer(1024, 2**20)
+    ),
+    Variable(
+        name="CATFISH_MAX_JSON_BRACKETS", attribute="max_json_brackets", parse=readers.integer(2, 10_000)
+    ),
+    Variable(name="CATFISH_MAX_PIXELS", attribute="max_pixels", parse=readers.integer(1, 1_000_000_000)),
+    Variable(name="CATFISH_IMAGE_FORMATS", attribute="image_formats", parse=readers.some_of(*IMAGE_FORMATS)),
+    Variable(name="CATFISH_MAX_IMAGES", attribute="max_images", parse=readers.integer(1, 1024)),
+    Variable(
+        name="CATFISH_REQUEST_TIMEOUT_SECONDS",
+        attribute="request_timeout_seconds",
+        parse=readers.number(0.1, 3600),
+    ),
+    Variable(name="CATFISH_QUEUE_LENGTH", attribute="queue_length", parse=readers.integer(1, 100_000)),
+    Variable(name="CATFISH_MAX_WAIT_SECONDS", attribute="max_wait_seconds", parse=readers.number(0, 3600)),
+    Variable(name="CATFISH_MAX_BATCH", attribute="max_batch", parse=readers.integer(1, 1024)),
+    Variable(
+        name="CATFISH_IMAGE_URLS_MAX_BYTES",
+        attribute="image_urls_max_bytes",
+        parse=readers.integer(1, 2**31 - 1),
+    ),
+    Variable(
+        name="CATFISH_IMAGE_URLS_MAX_REDIRECTS",
+        attribute="image_urls_max_redirects",
+        parse=readers.integer(0, 20),
+    ),
+    Variable(
+        name="CATFISH_IMAGE_URLS_TIMEOUT_SECONDS",
+        attribute="image_urls_timeout_seconds",
+        parse=readers.number(0.1, 3600),
+    ),
+    Variable(name="CATFISH_MAX_CONNECTIONS", attribute="max_connections", parse=readers.integer(10, 100_000)),
+    Variable(
+        name="CATFISH_HEADER_TIMEOUT_SECONDS",
+        attribute="header_timeout_seconds",
+        parse=readers.number(0.1, 3600),
+    ),
+    Variable(
+        name="CATFISH_BODY_TIMEOUT_SECONDS", attribute="body_timeout_seconds", parse=readers.number(0.1, 3600)
+    ),
+    Variable(
+        name="CATFISH_BODY_BYTES_PER_SECOND",
+        attribute="body_bytes_per_second",
+        parse=readers.integer(1, 2**30),
+    ),
+)
+"""What strangers may ask for, and how long they may take."""
 
 _PORT = readers.integer(0, 65535)
 
@@ -238,19 +258,12 @@ VARIABLES: tuple[Variable, ...] = (
         field="spec.drainSeconds",
         flag="--drain-seconds",
     ),
+    Variable(
+        name="CATFISH_DRAIN_LIMIT_SECONDS", attribute="drain_limit_seconds", parse=readers.number(0, 3600)
+    ),
     Variable(name="CATFISH_REVISION", attribute="revision", parse=readers.name),
     Variable(name="CATFISH_THREADS", attribute="threads", parse=readers.integer(1, 1024), flag="--threads"),
-    Variable(name="CATFISH_MAX_BODY_BYTES", attribute="max_body_bytes", parse=readers.integer(1, 2**31 - 1)),
-    Variable(name="CATFISH_MAX_PIXELS", attribute="max_pixels", parse=readers.integer(1, 1_000_000_000)),
-    Variable(name="CATFISH_MAX_IMAGES", attribute="max_images", parse=readers.integer(1, 1024)),
-    Variable(
-        name="CATFISH_REQUEST_TIMEOUT_SECONDS",
-        attribute="request_timeout_seconds",
-        parse=readers.number(0.1, 3600),
-    ),
-    Variable(name="CATFISH_QUEUE_LENGTH", attribute="queue_length", parse=readers.integer(1, 100_000)),
-    Variable(name="CATFISH_MAX_WAIT_SECONDS", attribute="max_wait_seconds", parse=readers.number(0, 3600)),
-    Variable(name="CATFISH_MAX_BATCH", attribute="max_batch", parse=readers.integer(1, 1024)),
+    *LIMITS,
     *PREDICTION_LOG,
     Variable(name="CATFISH_CACHE_DIR", attribute="cache_dir", parse=Path, flag="--cache-dir"),
     Variable(name="CATFISH_ENGINE", attribute="engine", parse=readers.one_of(*ENGINES), flag="--engine"),

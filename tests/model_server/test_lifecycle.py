@@ -89,3 +89,14 @@ def test_a_ready_server_with_a_hanging_inference_is_stuck(clock):
     lifecycle.watch(lambda: STALL_LIMITS[Stage.READY] + 1)
     lifecycle.enter(Stage.READY)
     assert not lifecycle.snapshot().alive
+
+
+@pytest.mark.parametrize(
+    ("longest", "quiet", "alive"),
+    [(5.0, 60.0, True), (5.0, 61.0, False), (90.0, 180.0, True), (90.0, 181.0, False)],
+)
+def test_an_inference_may_take_twice_the_longest_request_and_a_minute_at_least(clock, longest, quiet, alive):
+    lifecycle = Lifecycle(clock)
+    lifecycle.watch(lambda: quiet, longest_seconds=longest)
+    lifecycle.enter(Stage.READY)
+    assert lifecycle.snapshot().alive is alive

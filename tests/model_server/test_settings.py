@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from catfish_server import cpus
 from catfish_server import settings as configuration
 from catfish_server.errors import InvalidSpec
 from catfish_server.settings import Settings
@@ -35,15 +34,26 @@ def test_every_default_is_the_documented_one() -> None:  # long: one line for ea
         "verification_samples": (),
         "verification_min_accuracy": 1.0,
         "drain_seconds": 5.0,
+        "drain_limit_seconds": 0.0,
         "revision": None,
         "threads": 3,
         "max_body_bytes": 10485760,
+        "max_header_bytes": 16384,
+        "max_json_brackets": 32,
         "max_pixels": 25_000_000,
+        "image_formats": ("JPEG", "PNG", "WEBP", "GIF", "BMP"),
         "max_images": 32,
         "request_timeout_seconds": 30.0,
         "queue_length": 256,
         "max_wait_seconds": 2.0,
         "max_batch": 32,
+        "image_urls_max_bytes": 10485760,
+        "image_urls_max_redirects": 3,
+        "image_urls_timeout_seconds": 5.0,
+        "max_connections": 2000,
+        "header_timeout_seconds": 5.0,
+        "body_timeout_seconds": 15.0,
+        "body_bytes_per_second": 65536,
         "prediction_log_sink": "none",
         "prediction_log_url": None,
         "prediction_log_endpoint": None,
@@ -90,6 +100,23 @@ def test_every_variable_of_the_contract_is_read() -> None:  # long: one line a v
         "CATFISH_USER_HEADER": "X-User-Id",
         "CATFISH_DRAIN_SECONDS": "0",
         "CATFISH_REVISION": "catfish-0123456789",
+        "CATFISH_MAX_BODY_BYTES": "1000",
+        "CATFISH_MAX_HEADER_BYTES": "1024",
+        "CATFISH_MAX_JSON_BRACKETS": "2",
+        "CATFISH_MAX_PIXELS": "100",
+        "CATFISH_IMAGE_FORMATS": "png, jpeg",
+        "CATFISH_MAX_IMAGES": "3",
+        "CATFISH_REQUEST_TIMEOUT_SECONDS": "120",
+        "CATFISH_QUEUE_LENGTH": "7",
+        "CATFISH_MAX_WAIT_SECONDS": "1",
+        "CATFISH_MAX_BATCH": "1",
+        "CATFISH_IMAGE_URLS_MAX_BYTES": "500",
+        "CATFISH_IMAGE_URLS_MAX_REDIRECTS": "0",
+        "CATFISH_IMAGE_URLS_TIMEOUT_SECONDS": "0.5",
+        "CATFISH_MAX_CONNECTIONS": "10",
+        "CATFISH_HEADER_TIMEOUT_SECONDS": "2",
+        "CATFISH_BODY_TIMEOUT_SECONDS": "8",
+        "CATFISH_BODY_BYTES_PER_SECOND": "1",
         "CATFISH_ENGINE": "ONNXRuntime",
         "CATFISH_ENGINE_DELAY_SECONDS": "0.5",
     }
@@ -121,6 +148,23 @@ def test_every_variable_of_the_contract_is_read() -> None:  # long: one line a v
         prediction_log_include_tensors=True,
         user_header="X-User-Id",
         drain_seconds=0.0,
+        max_body_bytes=1000,
+        max_header_bytes=1024,
+        max_json_brackets=2,
+        max_pixels=100,
+        image_formats=("JPEG", "PNG"),
+        max_images=3,
+        request_timeout_seconds=120.0,
+        queue_length=7,
+        max_wait_seconds=1.0,
+        max_batch=1,
+        image_urls_max_bytes=500,
+        image_urls_max_redirects=0,
+        image_urls_timeout_seconds=0.5,
+        max_connections=10,
+        header_timeout_seconds=2.0,
+        body_timeout_seconds=8.0,
+        body_bytes_per_second=1,
         engine="onnxruntime",
         engine_delay_seconds=0.5,
         revision="catfish-0123456789",
@@ -179,6 +223,23 @@ def test_every_variable_of_the_contract_is_read() -> None:  # long: one line a v
         ("CATFISH_PREDICTION_LOG_FILES", "0", "CATFISH_PREDICTION_LOG_FILES"),
         ("CATFISH_USER_HEADER", "X User", "spec.logging.predictions.userHeader"),
         ("CATFISH_DRAIN_SECONDS", "-1", "spec.drainSeconds"),
+        ("CATFISH_MAX_BODY_BYTES", "10MiB", "CATFISH_MAX_BODY_BYTES"),
+        ("CATFISH_MAX_HEADER_BYTES", "1023", "CATFISH_MAX_HEADER_BYTES"),
+        ("CATFISH_MAX_HEADER_BYTES", "1048577", "CATFISH_MAX_HEADER_BYTES"),
+        ("CATFISH_MAX_JSON_BRACKETS", "1", "CATFISH_MAX_JSON_BRACKETS"),
+        ("CATFISH_MAX_JSON_BRACKETS", "10001", "CATFISH_MAX_JSON_BRACKETS"),
+        ("CATFISH_MAX_PIXELS", "0", "CATFISH_MAX_PIXELS"),
+        ("CATFISH_IMAGE_FORMATS", "JPEG,TIFF", "CATFISH_IMAGE_FORMATS"),
+        ("CATFISH_IMAGE_FORMATS", ",", "CATFISH_IMAGE_FORMATS"),
+        ("CATFISH_REQUEST_TIMEOUT_SECONDS", "0", "CATFISH_REQUEST_TIMEOUT_SECONDS"),
+        ("CATFISH_IMAGE_URLS_MAX_BYTES", "0", "CATFISH_IMAGE_URLS_MAX_BYTES"),
+        ("CATFISH_IMAGE_URLS_MAX_REDIRECTS", "-1", "CATFISH_IMAGE_URLS_MAX_REDIRECTS"),
+        ("CATFISH_IMAGE_URLS_MAX_REDIRECTS", "21", "CATFISH_IMAGE_URLS_MAX_REDIRECTS"),
+        ("CATFISH_IMAGE_URLS_TIMEOUT_SECONDS", "5s", "CATFISH_IMAGE_URLS_TIMEOUT_SECONDS"),
+        ("CATFISH_MAX_CONNECTIONS", "9", "CATFISH_MAX_CONNECTIONS"),
+        ("CATFISH_HEADER_TIMEOUT_SECONDS", "0", "CATFISH_HEADER_TIMEOUT_SECONDS"),
+        ("CATFISH_BODY_TIMEOUT_SECONDS", "inf", "CATFISH_BODY_TIMEOUT_SECONDS"),
+        ("CATFISH_BODY_BYTES_PER_SECOND", "0", "CATFISH_BODY_BYTES_PER_SECOND"),
         ("CATFISH_MAX_IMAGES", "0", "CATFISH_MAX_IMAGES"),
         ("CATFISH_MAX_IMAGES", "1025", "CATFISH_MAX_IMAGES"),
         ("CATFISH_ACCESS_LOG", "verbose", "CATFISH_ACCESS_LOG"),
@@ -207,55 +268,3 @@ def test_flags_take_the_place_of_variables() -> None:
 def test_every_attribute_has_exactly_one_variable() -> None:
     attributes = [variable.attribute for variable in configuration.VARIABLES]
     assert sorted(attributes) == sorted(Settings.__dataclass_fields__)
-
-
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        pytest.param(
-            {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "50000 100000\n"}, 1, id="v2-half"
-        ),
-        pytest.param(
-            {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "250000 100000\n"}, 3, id="v2-2.5"
-        ),
-        pytest.param(
-            {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000\n"}, 8, id="v2-none"
-        ),
-        pytest.param(
-            {
-                "proc/self/cgroup": "0::/a/b\n",
-                "sys/fs/cgroup/a/b/cpu.max": "max 100000\n",
-                "sys/fs/cgroup/a/cpu.max": "200000 100000\n",
-            },
-            2,
-            id="v2-parent",
-        ),
-        pytest.param(
-            {
-                "proc/self/cgroup": "5:cpu,cpuacct:/kubepods/x\n4:memory:/x\n0::/x\n",
-                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "100000\n",
-                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000\n",
-            },
-            1,
-            id="v1-inside-a-container",
-        ),
-        pytest.param(
-            {
-                "proc/self/cgroup": "5:cpu,cpuacct:/\n",
-                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "-1\n",
-                "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000\n",
-            },
-            8,
-            id="v1-none",
-        ),
-        pytest.param({}, 8, id="no-cgroups"),
-    ],
-)
-def test_threads_are_as_many_as_the_quota_allows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], expected: int
-) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _pid: set(range(8)))
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    assert cpus.available(tmp_path) == expected

@@ -131,7 +131,7 @@ def test_the_stored_template_is_used_even_when_it_would_be_rendered_differently_
     assert world.plan().actions == ()
     world.change(image="catfish-server:v2")
     world.settle()
-    assert world.deployment()["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 5 + 99 + 5
+    assert world.deployment()["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 60 + 99 + 5
 
 
 def test_going_back_uses_the_old_revision_and_gives_it_the_greatest_number():

@@ -5,6 +5,7 @@ Formats are an allowlist: Pillow knows dozens more, and each is a parser that ho
 
 import io
 import warnings
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 import numpy as np
@@ -60,13 +61,19 @@ class TooManyPixels(RequestError):
 
 
 def decode(
-    data: bytes, *, max_pixels: int = MAX_PIXELS, shorter_side: int | None = None, room: Room = _ROOM
+    data: bytes,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    formats: Sequence[str] = FORMATS,
+    shorter_side: int | None = None,
+    room: Room = _ROOM,
 ) -> Image.Image:
     """The image in RGB, turned upright by its EXIF orientation.
 
     Args:
         data: an encoded image.
         max_pixels: width times height, read from the header.
+        formats: of `FORMATS`, those that are taken.
         shorter_side: pixels that the caller needs of the shorter side; a large image is scaled to a fraction
             of its size then (a JPEG by its decoder), at least twice as large as needed. None: the full size.
         room: for the pixels, shared with everybody else who decodes.
@@ -80,10 +87,11 @@ def decode(
     try:
         with ExitStack() as held:
             # WebP's decoder allocates its canvas while the file is opened, so its header is read before.
-            if (canvas := webp.size(data)) is not None:
+            canvas = webp.size(data) if "WEBP" in formats else None
+            if canvas is not None:
                 _check_size(canvas, max_pixels)
                 held.enter_context(room.held(canvas[0] * canvas[1]))
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            with Image.open(io.BytesIO(data), formats=tuple(formats)) as image:
                 _check_size(image.size, max_pixels)
                 whole = image.width * image.height
                 buffered = image.format == "JPEG" and _check_scans(data)
@@ -95,7 +103,7 @@ def decode(
     except RequestError:
         raise
     except UnidentifiedImageError as error:
-        raise NotAnImage(f"The bytes are none of {', '.join(FORMATS)}.") from error
+        raise NotAnImage(f"The bytes are none of {', '.join(formats)}.") from error
     except Exception as error:  # Pillow raises a dozen types on damaged files; none of them may be a 500
         raise BrokenImage("The image is truncated or damaged.") from error
 

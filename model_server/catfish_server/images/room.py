@@ -21,6 +21,7 @@ class Room:
 
     Args:
         size: of all of it.
+        kept_for_ones: of it, which only what has the size 1 may take.
         patience_seconds: how long a thread waits for the others to make room; less where less is left of its call.
         full: the sentence that a call without room is told.
         reason: of such a rejection, for the metrics.
@@ -30,15 +31,18 @@ class Room:
         self,
         size: int,
         *,
+        kept_for_ones: int = 0,
         patience_seconds: float = PATIENCE_SECONDS,
         full: str = "Too many large images are being decoded already.",
         reason: str = "decoding",
     ) -> None:
         self._size = size
+        self._kept_for_ones = kept_for_ones
         self._patience_seconds = patience_seconds
         self._full, self._reason = full, reason
         self._changed = threading.Condition()
         self.taken = 0
+        self._taken_by_ones = 0
 
     @contextmanager
     def held(self, size: int) -> Iterator[None]:
@@ -48,18 +52,27 @@ class Room:
             Overloaded: there was none in time.
             ClientGone: the client has left while its call waited for the room (`waiting.within`).
         """
-        size = min(size, self._size)
+        size = min(size, max(1, self._size - self._kept_for_ones))
         patience = waiting.left(self._patience_seconds)
         with self._changed:
-            if self.taken + size > self._size:
-                there = self._changed.wait_for(lambda: self.taken + size <= self._size, patience)
+            if not self._has(size):
+                there = self._changed.wait_for(lambda: self._has(size), patience)
                 waiting.require_client()
                 if not there:
                     raise Overloaded(self._full, reason=self._reason)
-            self.taken += size
+            self._take(size)
         try:
             yield
         finally:
             with self._changed:
-                self.taken -= size
+                self._take(size, times=-1)
                 self._changed.notify_all()
+
+    def _has(self, size: int) -> bool:
+        """Whether there is room of a size now, beside what is kept for those of size 1 and not theirs yet."""
+        kept = 0 if size == 1 else max(0, self._kept_for_ones - self._taken_by_ones)
+        return self.taken + size + kept <= self._size
+
+    def _take(self, size: int, *, times: int = 1) -> None:
+        self.taken += times * size
+        self._taken_by_ones += times * (size == 1)

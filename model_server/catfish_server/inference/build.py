@@ -234,6 +234,7 @@ def _verify(made: Classifier, settings: Settings, lifecycle: Lifecycle) -> None:
         directory=settings.verification_dir,
         min_accuracy=settings.verification_min_accuracy,
         max_pixels=settings.max_pixels,
+        formats=settings.image_formats,
         progress=lifecycle.progress,
     )
     lifecycle.verified(score)

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Protocol
 
@@ -11,7 +10,7 @@ from PIL import Image
 
 from catfish_server import cpus, waiting
 from catfish_server.errors import RequestError
-from catfish_server.images.decode import decode
+from catfish_server.images.decode import FORMATS, decode
 from catfish_server.images.room import PATIENCE_SECONDS, Room
 from catfish_server.inference.engine import MAX_BATCH, MAX_WAIT_SECONDS, QUEUE_LENGTH, Engine
 from catfish_server.inference.prediction import UNKNOWN, Prediction, answer
@@ -59,14 +58,17 @@ class Classifies(Protocol):
     def prediction(self, image: Images, logits: Logits) -> Prediction: ...  # noqa: D102
 
 
-def classify(classifier: Classifies, data: bytes, *, max_pixels: int) -> Prediction:
+def classify(
+    classifier: Classifies, data: bytes, *, max_pixels: int, formats: Sequence[str] = FORMATS
+) -> Prediction:
     """The class of an encoded image, as a request of one would be answered: for golden images.
 
     Raises:
         RequestError: the bytes are no image that is taken, or the model has too much to do.
         NonFiniteOutput: the model answered NaN or infinity.
     """
-    return classifier.predict(decode(data, max_pixels=max_pixels, shorter_side=classifier.shorter_side))
+    side = classifier.shorter_side
+    return classifier.predict(decode(data, max_pixels=max_pixels, formats=formats, shorter_side=side))
 
 
 class Classifier:
@@ -122,10 +124,12 @@ class Classifier:
         )
         # Images of calls that are still decoding take as much memory as those that wait for the model. A call keeps its
         # places from its first image on: calls of several may not take the last ones from a model that is idle.
-        patience = min(PATIENCE_SECONDS, max_wait_seconds)
-        self._places, self._places_of_several = (
-            Room(size, patience_seconds=patience, full="Too many images wait already.", reason="queue")
-            for size in (places + threads * batch, places)
+        self._places = Room(
+            places + threads * batch,
+            kept_for_ones=threads * batch,
+            patience_seconds=min(PATIENCE_SECONDS, max_wait_seconds),
+            full="Too many images wait already.",
+            reason="queue",
         )
 
     @property
@@ -192,8 +196,7 @@ class Classifier:
             NonFiniteOutput: the model answered NaN or infinity.
         """
         self.engine.require_places(count)
-        several = self._places_of_several.held(count) if count > 1 else nullcontext()
-        with several, self._places.held(count):
+        with self._places.held(count):
             return self._predict(images, timeout_seconds=self._timeout_seconds)
 
     def infer(self, batch: Images) -> Logits:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from catfish_server.errors import InvalidSpec, NonFiniteWeights, Overloaded, RequestError, VerificationFailed
+from catfish_server.images.decode import FORMATS
 from catfish_server.inference.classifier import Classifier, classify
 from catfish_server.inference.prediction import NonFiniteOutput
 from catfish_server.lifecycle import Score
@@ -25,6 +26,7 @@ def verify(
     directory: Path,
     min_accuracy: float,
     max_pixels: int,
+    formats: Sequence[str] = FORMATS,
     progress: Callable[[int, int], None],
 ) -> Score:
     """Asks the classifier for every golden image, as a request would.
@@ -35,6 +37,7 @@ def verify(
         directory: where the files lie.
         min_accuracy: share of them that must be answered right, 0..1.
         max_pixels: of an image, as for requests.
+        formats: that an image may have, as for requests.
         progress: told how many are answered and how many there are.
 
     Raises:
@@ -46,7 +49,7 @@ def verify(
     wrong: list[str] = []
     for done, (name, expected) in enumerate(samples):
         progress(done, len(samples))
-        found = _answer(classifier, directory, name, max_pixels=max_pixels)
+        found = _answer(classifier, directory / name, max_pixels=max_pixels, formats=formats)
         if found != expected:
             wrong.append(f"{name[:SHOWN]}: {found[:SHOWN]}, expected {expected[:SHOWN]}")
     progress(len(samples), len(samples))
@@ -70,15 +73,15 @@ def not_finite(name: str) -> str:
     return f"the model answers {name[:SHOWN]} with NaN or infinity"
 
 
-def _answer(classifier: Classifier, directory: Path, file: str, *, max_pixels: int) -> str:
+def _answer(classifier: Classifier, file: Path, *, max_pixels: int, formats: Sequence[str]) -> str:
     """The class of one golden image, or that there is none."""
-    name = file[:SHOWN]
+    name = file.name[:SHOWN]
     try:
-        return classify(classifier, (directory / file).read_bytes(), max_pixels=max_pixels).label
+        return classify(classifier, file.read_bytes(), max_pixels=max_pixels, formats=formats).label
     except OSError as error:
         raise InvalidSpec(f"spec.verification.samples: {name} cannot be read: {error.strerror}") from error
     except NonFiniteOutput as error:
-        raise NonFiniteWeights(f"spec.weights.url: {not_finite(file)}") from error
+        raise NonFiniteWeights(f"spec.weights.url: {not_finite(file.name)}") from error
     except Overloaded:
         return NO_ANSWER
     except RequestError as error:

@@ -35,7 +35,7 @@ MAX_QUEUED_SECONDS = 2.0
 """That a call may have waited for a thread; as for HTTP."""
 
 MESSAGE_SECONDS = 30.0
-"""In which the message of a call must have come: a thread waits for it."""
+"""In which the message of a call must have come, or in the longest request's where that is less: a thread waits."""
 
 CODES: Mapping[int, grpc.StatusCode] = {
     HTTPStatus.BAD_REQUEST: grpc.StatusCode.INVALID_ARGUMENT,
@@ -52,7 +52,7 @@ CODES: Mapping[int, grpc.StatusCode] = {
 
 
 class NeverCame(RequestError):
-    """The caller has hung up, or did not send its message in time."""
+    """The caller did not send its message in time."""
 
     status = 408
     title = "Request Timeout"
@@ -147,9 +147,8 @@ class Calls(grpc.GenericRpcHandler):
         span = self._tracing.request(route, route, headers=call.headers, waited_seconds=waited)
         try:
             with span as traced:
-                with waiting.within(self._patience(call, context)):
-                    self._check_time(context, call.arrived)
-                    message = _first(sent, context)
+                self._check_time(context, call.arrived)
+                message = _first(sent, context, seconds=min(MESSAGE_SECONDS, self._longest))
                 with waiting.within(self._patience(call, context, uploading=self._clock() - began)):
                     request = _parsed(call.method.request, message)
                     answer = call.method.answer(request, caller).SerializeToString()
@@ -168,14 +167,17 @@ class Calls(grpc.GenericRpcHandler):
             self._over(call, status, bytes_in=len(message), bytes_out=len(answer), began=began)
         return answer
 
-    def _patience(
-        self, call: _Call, context: grpc.ServicerContext, *, uploading: float = 0.0
-    ) -> waiting.Call:
+    @property
+    def _longest(self) -> float:
+        """Seconds that the longest request may take."""
+        return self._model.service.settings.request_timeout_seconds
+
+    def _patience(self, call: _Call, context: grpc.ServicerContext, *, uploading: float) -> waiting.Call:
         """How long a call may wait: as long as any, not counting the seconds of its upload, or as its client says."""
         left, arrived = context.time_remaining(), call.arrived + uploading
         return waiting.Call(
             arrived=arrived,
-            seconds=self._model.service.settings.request_timeout_seconds,
+            seconds=self._longest,
             client_seconds=inf if left is None else self._clock() - arrived + left,
             gone=lambda: not context.is_active(),
         )
@@ -245,14 +247,32 @@ class Calls(grpc.GenericRpcHandler):
         return messages.answer(request, outputs, self._model)
 
 
-def _first(sent: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
-    timer = threading.Timer(waiting.left(MESSAGE_SECONDS), context.cancel)
+def _first(sent: Iterator[bytes], context: grpc.ServicerContext, *, seconds: float) -> bytes:
+    """The message of a call, in so many seconds. When its client's deadline is over, gRPC itself ends the call.
+
+    Raises:
+        NeverCame: it did not come in time.
+        NoTimeGiven: the client's deadline passed before it had come.
+        ClientGone: the client has left, or has ended the call without one. gRPC tells one for the other now and then.
+    """
+    late = threading.Event()
+
+    def give_up() -> None:
+        late.set()
+        context.cancel()
+
+    timer = threading.Timer(seconds, give_up)
     timer.daemon = True
     timer.start()
     try:
         return next(sent)
     except (StopIteration, grpc.RpcError) as error:
-        raise NeverCame("The message did not come.") from error
+        left = context.time_remaining()
+        if left is not None and left <= 0:
+            raise waiting.NoTimeGiven("The deadline passed before the message had come.") from error
+        if late.is_set():
+            raise NeverCame(f"The message did not come within {seconds:g} s.") from error
+        raise waiting.ClientGone("The client ended the call before its message had come.") from error
     finally:
         timer.cancel()
 

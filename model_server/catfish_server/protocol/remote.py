@@ -10,6 +10,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from catfish_server.protocol import calls as answering
 from catfish_server.protocol.calls import SERVICE, Calls
 
 THREADS = 16
@@ -23,10 +24,8 @@ SPARE_BYTES = 64 * 1024
 """Of a message around its tensors."""
 
 CONNECTION_SECONDS = 300
-"""After which a connection is told to end itself: clients spread over new pods, and none stays for ever."""
-
-CONNECTION_GRACE_SECONDS = 60
-"""For the calls of a connection that has been told, then it is cut; a message that drips in holds a thread."""
+"""After which a connection is told to end itself: clients spread over new pods, and none stays for ever. It is cut once
+its calls have had the time that a message and a call may take; a message that drips in holds a thread."""
 
 
 class Remote:
@@ -37,6 +36,8 @@ class Remote:
         host: the address to bind to.
         port: 0 chooses a free one.
         max_body_bytes: of the tensors of a call.
+        max_header_bytes: of its metadata.
+        longest_seconds: that a call may take once its message is here.
 
     Raises:
         OSError: the port is taken.
@@ -49,8 +50,10 @@ class Remote:
         host: str,
         port: int,
         max_body_bytes: int,
+        max_header_bytes: int,
+        longest_seconds: float,
     ) -> None:
-        limit = max_body_bytes + SPARE_BYTES
+        limit, grace_seconds = max_body_bytes + SPARE_BYTES, answering.MESSAGE_SECONDS + longest_seconds
         self._server = grpc.server(
             ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="grpc"),
             handlers=[calls],
@@ -58,13 +61,15 @@ class Remote:
             options=[
                 ("grpc.max_receive_message_length", limit),
                 ("grpc.max_send_message_length", -1),
-                ("grpc.max_metadata_size", 16 * 1024),
+                # Between the two gRPC refuses by chance.
+                ("grpc.max_metadata_size", max_header_bytes),
+                ("grpc.absolute_max_metadata_size", max_header_bytes),
                 (
                     "grpc.max_concurrent_streams",
                     2 * CONCURRENT,
                 ),  # a client with more waits instead of being told
                 ("grpc.max_connection_age_ms", CONNECTION_SECONDS * 1000),
-                ("grpc.max_connection_age_grace_ms", CONNECTION_GRACE_SECONDS * 1000),
+                ("grpc.max_connection_age_grace_ms", int(1000 * grace_seconds)),
                 ("grpc.so_reuseport", 0),  # or a second server would take half of this one's calls
             ],
         )

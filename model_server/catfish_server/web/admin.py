@@ -12,11 +12,19 @@ from http import HTTPStatus
 from catfish_server.lifecycle import Lifecycle, Snapshot
 from catfish_server.telemetry.metrics import Metrics
 from catfish_server.web import problems
+from catfish_server.web.limits import Limits
 from catfish_server.web.listener import Listener
 
 _THREADS = 2
-_CONNECTION_LIMIT = 100
-_MAX_BODY_BYTES = 1024
+_LIMITS = Limits(
+    connections=100,
+    body_bytes=1024,
+    header_bytes=16 * 1024,
+    header_seconds=5.0,
+    body_seconds=15.0,
+    body_bytes_per_second=64 * 1024,
+)
+"""Of the kubelet, of the operator and of Prometheus; the settings are about strangers."""
 
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
 Answer = tuple[HTTPStatus, str, bytes]
@@ -41,8 +49,7 @@ class Admin:
             host=host,
             port=port,
             threads=_THREADS,
-            connection_limit=_CONNECTION_LIMIT,
-            max_body_bytes=_MAX_BODY_BYTES,
+            limits=_LIMITS,
             refused=lambda _: None,
         )
         self._thread = threading.Thread(target=self._loop, name="admin", daemon=True)

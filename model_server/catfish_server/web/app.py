@@ -45,12 +45,15 @@ class _Predictor:
     service: Service
 
     def __call__(self) -> Response:
-        asked = requests.parse(request, max_images=self.service.settings.max_images)
+        settings = self.service.settings
+        asked = requests.parse(
+            request, max_images=settings.max_images, max_brackets=settings.max_json_brackets
+        )
         if asked.probabilities:
             self.service.require_probabilities()
         with waiting.within(g.call):
             images = self._images(asked.items)
-            answers = self.service.classify(images, caller=_caller(self.service.settings))
+            answers = self.service.classify(images, caller=_caller(settings))
         with_uuid = self.service.journal.log is not None
         told = [_answer(answer, with_all=asked.probabilities, with_uuid=with_uuid) for answer in answers]
         self.service.metrics.staged("total", time.monotonic() - g.call.arrived)

@@ -20,16 +20,6 @@ from catfish_server.web.parser import Crowded, Parser, RequestTimeout
 
 logger = logging.getLogger(__name__)
 
-HEAD_SECONDS = 5.0
-"""From the first byte of a request to the end of its header."""
-
-BODY_SECONDS = 15.0
-BODY_BYTES_PER_SECOND = 64 * 1024
-"""A body may take `BODY_SECONDS` and as long as its bytes so far take at this rate."""
-
-BODY_LEAST_BYTES_PER_SECOND = 16 * 1024
-"""In each `BODY_SECONDS`: bytes that came fast buy no time in which nothing comes."""
-
 SMALL_BODY_BYTES = 64 * 1024
 """Bodies up to this are taken in even where others have used up the memory for all."""
 
@@ -129,6 +119,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
         self._linger_until: float | None = None
         self._lingered = 0
         super().__init__(*args, **kwargs)
+        self.server.accepted_at = now
 
     def received(self, data: bytes) -> bool:
         """Takes in bytes, on the loop's thread."""
@@ -216,21 +207,21 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress ships no types
             self.handle_close()
 
     def _watch_request(self, now: float) -> None:
-        request, seconds = self.request, now - self._began
+        request, seconds, limits = self.request, now - self._began, self.server.limits
         if request.headers_finished:
-            late = seconds > BODY_SECONDS + request.body_bytes_received / BODY_BYTES_PER_SECOND
-            late = late or self._body_stalls(now)
+            bought = request.body_bytes_received / limits.body_bytes_per_second
+            late = seconds > limits.body_seconds + bought or self._body_stalls(now)
         else:
-            late = seconds > HEAD_SECONDS
+            late = seconds > limits.header_seconds
         if late:
             self._give_up(RequestTimeout("The request came too slowly."))
 
     def _body_stalls(self, now: float) -> bool:
         received, (before, since) = self.request.body_bytes_received, self._body_noted
-        if now - since <= BODY_SECONDS:
+        if now - since <= self.server.limits.body_seconds:
             return False
         self._body_noted = (received, now)
-        return bool(received - before < BODY_LEAST_BYTES_PER_SECOND * (now - since))
+        return bool(received - before < self.server.limits.least_body_bytes_per_second * (now - since))
 
     def _give_up(self, error: Error) -> None:
         """Ends the request that is arriving; its answer is written like any other."""

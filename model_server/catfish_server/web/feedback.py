@@ -19,17 +19,17 @@ def answer(request: Request, service: Service, *, caller: Caller) -> Response:
     Raises:
         RequestError: it names no prediction or no class of the model, or there is no log.
     """
-    uuid, label = _parse(request)
+    uuid, label = _parse(request, max_brackets=service.settings.max_json_brackets)
     logged = service.journal.feedback(uuid, label, caller=caller)
     response = jsonify(uuid=uuid, label=label, logged=logged)
     response.status_code = 202 if logged else 200
     return response
 
 
-def _parse(request: Request) -> tuple[str, str]:
+def _parse(request: Request, *, max_brackets: int) -> tuple[str, str]:
     if request.mimetype != "application/json":
         raise UnsupportedBody("Send feedback as application/json.", field="Content-Type")
-    document = requests.document_of(request.get_data(cache=False))
+    document = requests.document_of(request.get_data(cache=False), max_brackets=max_brackets)
     if unknown := sorted(document.keys() - _FIELDS):
         raise BadRequest("The field is not known here.", field=unknown[0][:64])
     uuid = _text(document, "uuid").lower()

@@ -8,7 +8,7 @@ import select
 import threading
 import time
 from collections.abc import Callable
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
 from waitress import wasyncore
@@ -19,8 +19,8 @@ from waitress.task import ThreadedTaskDispatcher
 from catfish_server.telemetry.access import Entry
 from catfish_server.web import backlog
 from catfish_server.web.channel import Channel
+from catfish_server.web.limits import Limits
 
-MAX_HEADER_BYTES = 16 * 1024
 RECV_BYTES = 256 * 1024
 """Read at once; with waitress' own 8 KiB a photograph takes dozens of turns of the loop."""
 
@@ -44,9 +44,7 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
         host: an address to bind to, or a name.
         port: 0 chooses a free one.
         threads: that run the application.
-        connection_limit: where it is reached, those that have asked nothing for longest are closed; while all
-            are being answered, more wait in the backlog of the system.
-        max_body_bytes: the largest body that is accepted.
+        limits: on what its clients may send, and on how long they may take.
         refused: called with the status of each request that never reached the application.
         exchanged: called with each request that got an answer, these as well.
     """
@@ -60,12 +58,14 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
         host: str,
         port: int,
         threads: int,
-        connection_limit: int,
-        max_body_bytes: int,
+        limits: Limits,
         refused: Callable[[int], None],
         exchanged: Callable[[Entry], None] = lambda _: None,
     ) -> None:
         self.draining = False
+        self.accepted_at = -inf
+        """When the last connection was taken, by the monotonic clock."""
+        self.limits = limits
         self._open = True
         self._waking = threading.RLock()  # a signal handler may interrupt the thread that holds it
         self.refused = refused
@@ -77,11 +77,11 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]  # waitress ships no types
             ipv6=":" in host,
             threads=threads,
             backlog=_BACKLOG,
-            connection_limit=connection_limit,
-            max_request_body_size=max_body_bytes + 1,  # waitress refuses from this length on
-            max_request_header_size=MAX_HEADER_BYTES,
+            connection_limit=limits.connections,
+            max_request_body_size=limits.body_bytes + 1,  # waitress refuses from this length on
+            max_request_header_size=limits.header_bytes,
             recv_bytes=RECV_BYTES,
-            inbuf_overflow=max_body_bytes + RECV_BYTES,  # bodies stay in memory instead of a file
+            inbuf_overflow=limits.body_bytes + RECV_BYTES,  # bodies stay in memory instead of a file
             ident="",
             log_socket_errors=False,
             clear_untrusted_proxy_headers=True,

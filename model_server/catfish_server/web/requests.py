@@ -10,7 +10,6 @@ from werkzeug.datastructures import FileStorage
 from catfish_server import readers
 from catfish_server.errors import RequestError
 
-MAX_JSON_DEPTH = 32
 MAX_FORM_FIELDS = 16
 """Besides the images of a form, and of an urlencoded one in all."""
 
@@ -75,12 +74,13 @@ class _Posted:
     several: tuple[Item, ...] | None = None
 
 
-def parse(request: Request, *, max_images: int) -> Asked:
+def parse(request: Request, *, max_images: int, max_brackets: int) -> Asked:
     """What the request asks for.
 
     Args:
         request: of Flask, its body not read yet.
         max_images: that one call may bring.
+        max_brackets: of JSON, besides one for each image.
 
     Raises:
         BadRequest: no image, more than the limit, or a field of the wrong kind.
@@ -89,7 +89,7 @@ def parse(request: Request, *, max_images: int) -> Asked:
     queried = tuple(request.args.getlist("image_url"))
     posted = _Posted()
     if request.method == "POST":
-        posted = _posted(request, max_images=max_images, expect_body=not queried)
+        posted = _posted(request, max_images=max_images, max_brackets=max_brackets, expect_body=not queried)
     urls, images = queried + posted.urls, posted.images
     wanted = _flag([*request.args.getlist("probabilities"), *posted.flags])
     if posted.several is not None:
@@ -106,13 +106,14 @@ def parse(request: Request, *, max_images: int) -> Asked:
     raise BadRequest("The request names no image: give image_url, or send the image.", field="image_url")
 
 
-def _posted(request: Request, *, max_images: int, expect_body: bool) -> _Posted:
+def _posted(request: Request, *, max_images: int, max_brackets: int, expect_body: bool) -> _Posted:
     """Images, URLs and `probabilities` of the body."""
     kind = request.mimetype
     if kind.startswith("image/") or kind == "application/octet-stream":
         return _Posted(images=(request.get_data(cache=False),))
     if kind == "application/json":
-        return _from_json(request.get_data(cache=False), max_images=max_images)
+        document = document_of(request.get_data(cache=False), max_brackets=max_brackets + max_images)
+        return _from_json(document, max_images=max_images)
     # Werkzeug limits the parts of a multipart form only; each of millions of empty fields takes 40 bytes.
     if kind == _URLENCODED and request.get_data().count(b"&") >= MAX_FORM_FIELDS:
         raise BadRequest(f"The form has more than {MAX_FORM_FIELDS} fields.")
@@ -141,8 +142,7 @@ def _from_form(request: Request, *, max_images: int) -> _Posted:
     return _Posted(urls=urls, images=tuple(images), flags=flags)
 
 
-def _from_json(text: bytes, *, max_images: int) -> _Posted:
-    document = document_of(text, max_brackets=MAX_JSON_DEPTH + max_images)
+def _from_json(document: dict[str, object], *, max_images: int) -> _Posted:
     if unknown := sorted(document.keys() - _JSON_FIELDS):
         raise BadRequest("The field is not known here.", field=unknown[0][:64])
     wanted = document.get("probabilities", False)
@@ -202,7 +202,7 @@ def _text(document: dict[str, object], name: str, field: str) -> str | None:
     return value if name in document else None
 
 
-def document_of(text: bytes, *, max_brackets: int = MAX_JSON_DEPTH) -> dict[str, object]:
+def document_of(text: bytes, *, max_brackets: int) -> dict[str, object]:
     """The JSON object of a body.
 
     Raises:

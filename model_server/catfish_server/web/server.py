@@ -21,7 +21,8 @@ from catfish_server.telemetry.access import AccessLog, Entry
 from catfish_server.telemetry.metrics import Metrics
 from catfish_server.telemetry.tracing import OFF, Tracing
 from catfish_server.web.admin import Admin
-from catfish_server.web.drain import FINISH_SECONDS, Drain
+from catfish_server.web.drain import Drain
+from catfish_server.web.limits import Limits
 from catfish_server.web.listener import Listener
 
 if TYPE_CHECKING:
@@ -40,7 +41,10 @@ class _Stop(Protocol):
 THREADS = 32
 """Requests that are decoded, fetched or waited for at the same time; the inference threads are others."""
 
-CONNECTION_LIMIT = 2000
+FINISH_SECONDS = 30.0
+"""That a drain waits at least for what is in flight: the longest request by default, and uploads have their time where
+the longest is shorter. docs/contract.md adds 5 s to it for the grace period of the pod."""
+
 _SPARE_DESCRIPTORS = 128  # for the admin port, image URLs and the process itself
 
 
@@ -100,6 +104,11 @@ class Server:
             self._api.wake()
 
     @property
+    def _finish_seconds(self) -> float:
+        """How long what is in flight may take once nothing new is taken."""
+        return max(FINISH_SECONDS, self._settings.request_timeout_seconds)
+
+    @property
     def metrics(self) -> Metrics:
         """What the server counts."""
         return self._metrics
@@ -113,7 +122,8 @@ class Server:
         """
         model = self._open_model(classifier, log)
         api = self._api = self._listen(classifier, model)
-        self._lifecycle.watch(classifier.engine.busy_seconds)
+        longest = self._settings.request_timeout_seconds
+        self._lifecycle.watch(classifier.engine.busy_seconds, longest_seconds=longest)
         try:
             self._remote = self._listen_remotely(model)
             with _signals(self.stop):
@@ -166,6 +176,8 @@ class Server:
             host=self._settings.host,
             port=self._settings.grpc_port,
             max_body_bytes=self._settings.max_body_bytes,
+            max_header_bytes=self._settings.max_header_bytes,
+            longest_seconds=self._settings.request_timeout_seconds,
         )
 
     def _listen(self, classifier: "Classifier", model: "OpenModel") -> Listener:
@@ -184,8 +196,9 @@ class Server:
             host=self._settings.host,
             port=self._settings.port,
             threads=THREADS,
-            connection_limit=_affordable_connections(),
-            max_body_bytes=self._settings.max_body_bytes,
+            limits=Limits.of(
+                self._settings, connections=_affordable_connections(self._settings.max_connections)
+            ),
             refused=self._refused,
             exchanged=self._exchanged,
         )
@@ -203,7 +216,7 @@ class Server:
             self._metrics.rejected("bodies")
 
     def _loop(self, api: Listener) -> None:
-        drain = Drain(api)
+        drain = Drain(api, finish_seconds=self._finish_seconds)
         while not (drain.done and (self._remote is None or self._remote.stopped)):
             api.turn(drain.turn_seconds(time.monotonic()))
             if len(self._stop_requests) > 1:
@@ -219,13 +232,14 @@ class Server:
             seconds = self._stop_requests[0]
             logger.info("Told to stop: answering for %.0f s more.", seconds)
             self._lifecycle.enter(Stage.DRAINING)
-            drain.begin(now, seconds=seconds)
+            limit = self._settings.drain_limit_seconds if seconds else 0.0
+            drain.begin(now, seconds=seconds, limit_seconds=limit)
             if self._remote is not None:
                 self._remote.drain()
         self._lifecycle.progress(0)  # draining may be long; it is a sign of life that this loop turns
         drain.step(now)
         if drain.closing and self._remote is not None:
-            self._remote.stop(grace_seconds=FINISH_SECONDS)
+            self._remote.stop(grace_seconds=self._finish_seconds)
 
 
 @contextmanager
@@ -246,13 +260,13 @@ def _signals(stop: _Stop) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _affordable_connections() -> int:
+def _affordable_connections(limit: int) -> int:
     """The connection limit, less where the system gives fewer descriptors."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = CONNECTION_LIMIT + _SPARE_DESCRIPTORS
+    wanted = limit + _SPARE_DESCRIPTORS
     if soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     if soft < wanted:
         logger.warning("Only %d file descriptors: accepting %d connections.", soft, soft - _SPARE_DESCRIPTORS)
-    return max(1, min(CONNECTION_LIMIT, soft - _SPARE_DESCRIPTORS))
+    return max(1, min(limit, soft - _SPARE_DESCRIPTORS))

@@ -10,6 +10,9 @@ CONTAINER = "server"
 HTTP_PORT, GRPC_PORT, ADMIN_PORT = 5000, 5001, 5002
 LONGEST_REQUEST_SECONDS = 30
 CLOSING_SECONDS = 5
+DRAIN_LIMIT_SECONDS = 60
+"""That a pod goes on answering at most while new connections come: where the API server was away before, kube-proxy and
+the endpoints' controller may learn as late as this that it leaves."""
 VERIFICATION_DIR = "/verification"
 CLAIMS_DIR = "/mnt/pvc"
 LOG_SECRET_PREFIX = "CATFISH_LOG_SECRET_"  # noqa: S105 - a prefix of variables
@@ -72,11 +75,12 @@ def template(model: CatfishModel, *, revision: str) -> Json:
 
     There is no startupProbe, which would end a long download: the admin port answers from the start on.
     """
+    drain = max(model.drain_seconds, DRAIN_LIMIT_SECONDS)
     spec: Json = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-        "terminationGracePeriodSeconds": model.drain_seconds + LONGEST_REQUEST_SECONDS + CLOSING_SECONDS,
+        "terminationGracePeriodSeconds": drain + LONGEST_REQUEST_SECONDS + CLOSING_SECONDS,
         "containers": [_container(model, revision=revision)],
         "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": SCRATCH_SIZE}}],
         "topologySpreadConstraints": _spread(model),
@@ -196,6 +200,7 @@ def environment(model: CatfishModel, *, revision: str) -> list[Json]:
         **_verification(model),
         **_prediction_log(model),
         "CATFISH_DRAIN_SECONDS": str(model.drain_seconds),
+        "CATFISH_DRAIN_LIMIT_SECONDS": str(DRAIN_LIMIT_SECONDS),
         "CATFISH_REVISION": revision,
     }
     return [{"name": name, "value": _literal(value)} for name, value in values.items() if value is not None]

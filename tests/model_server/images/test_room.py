@@ -49,6 +49,37 @@ def test_who_finds_no_room_in_time_is_told_to_come_back_and_decodes_nothing():
     )  # more than the room, and alone in it
 
 
+@pytest.mark.parametrize(
+    ("there", "size", "fits"),
+    [
+        ([4], 2, False),  # what is kept for those of size 1 stays free
+        ([4], 1, True),
+        ([4, 1, 1], 1, False),
+        ([1, 1], 4, True),  # which may be in it already
+        ([1, 1, 1], 4, False),
+        ([1, 1, 1], 3, True),
+        ([1, 1, 1, 1, 1], 1, True),  # and may have all of the rest as well
+    ],
+)
+def test_a_part_of_a_room_is_kept_for_those_of_size_one(there, size, fits):
+    room = Room(6, kept_for_ones=2, patience_seconds=0)
+    with contextlib.ExitStack() as held:
+        for taken in there:
+            held.enter_context(room.held(taken))
+        if fits:
+            held.enter_context(room.held(size))
+        else:
+            with pytest.raises(Overloaded):
+                held.enter_context(room.held(size))
+    assert room.taken == 0
+    with (
+        room.held(9),
+        room.held(1),
+        room.held(1),
+    ):  # nothing is lost of it, and what is too large takes the rest
+        pass
+
+
 @pytest.mark.parametrize("in_time", [True, False])
 def test_who_has_left_while_the_room_was_full_takes_none_and_is_no_rejection(in_time):
     room, full = Room(100, patience_seconds=30 if in_time else 0.05), contextlib.ExitStack()

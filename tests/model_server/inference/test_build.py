@@ -10,6 +10,7 @@ from torchvision import models
 
 from catfish_server import errors
 from catfish_server.inference import build
+from catfish_server.inference.engine import TooManyImages
 from catfish_server.lifecycle import Lifecycle, Stage
 from catfish_server.settings import Settings
 from catfish_server.weights.sandbox import Sandbox
@@ -152,3 +153,11 @@ def test_safetensors_may_name_their_classes(built, tmp_path, classes):
 def test_classes_that_cannot_be_used_are_told(built, tmp_path, classes, failure, says):
     with pytest.raises(failure, match=says):
         built(saved(tmp_path, classes), architecture="resnet18")
+
+
+def test_what_may_wait_and_for_how_long_is_as_the_settings_say(built, files):
+    made = built(files.path("onnx"), architecture="onnx", queue_length=7, max_wait_seconds=0.5, max_batch=3)
+    engine = made.engine
+    assert (engine._queue_length, engine._max_wait_seconds, engine._max_batch) == (7, 0.5, 3)
+    with pytest.raises(TooManyImages, match="more than 7 images"):
+        made.infer(np.zeros((8, 3, SIZE, SIZE), np.float32))

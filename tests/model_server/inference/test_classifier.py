@@ -229,6 +229,31 @@ def test_a_call_of_one_image_is_answered_while_larger_ones_decode_and_the_model_
             small.result(30)
 
 
+def test_a_call_that_waits_for_places_keeps_none_from_others(classifiers, monkeypatch):
+    monkeypatch.setattr(inference, "PATIENCE_SECONDS", 30.0)
+    options = {"queue_length": 4, "max_batch": 1, "max_wait_seconds": 30.0}
+    classifier = classifiers(Reds(), **options)  # with five places, one of them for a call of one
+    decoding, go_on = threading.Semaphore(0), threading.Event()
+
+    def one():
+        decoding.release()
+        assert go_on.wait(30)
+        yield GREY
+
+    with ThreadPoolExecutor(4) as pool:
+        ones = [pool.submit(classifier.predict_all, one(), count=1) for _ in range(2)]
+        try:
+            assert all(decoding.acquire(timeout=30) for _ in ones)
+            large = pool.submit(classifier.predict_all, [GREY] * 4, count=4)
+            until(lambda: classifier._places._changed._waiters)
+            assert len(classifier.predict_all([GREY] * 3, count=3)) == 3
+            assert not large.done()
+        finally:
+            go_on.set()
+        assert len(large.result(30)) == 4
+        assert [len(future.result(30)) for future in ones] == [1, 1]
+
+
 def test_it_says_what_runs_the_model_and_follows_a_replacement(classifiers):
     classifier = classifiers(Fixed(0.0, 1.0))
     before = classifier.runtime

@@ -5,7 +5,7 @@ import select
 import socket
 from http.client import HTTPConnection
 
-from catfish_server.web import channel, listener
+from catfish_server.web import listener
 
 
 def partly_sent(wire, stack, server, size):
@@ -60,8 +60,8 @@ def test_room_for_bodies_comes_back_with_the_answers_and_with_the_connections(
         assert connection.getresponse().status == 200
 
 
-def test_a_body_that_came_fast_and_then_stops_is_cut(wire, running, monkeypatch):
-    monkeypatch.setattr(channel, "BODY_SECONDS", 0.3)
+def test_a_body_that_came_fast_and_then_stops_is_cut(wire, running):
+    served = running(body_timeout_seconds=0.3)
     with contextlib.ExitStack() as stack:
-        connection = partly_sent(wire, stack, running(), 7 * 1024 * 1024)  # buys 112 s at 64 KiB/s
+        connection = partly_sent(wire, stack, served, 7 * 1024 * 1024)  # buys 112 s at 64 KiB/s
         assert wire.one_answer(wire.everything(connection)) == 408

@@ -9,7 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from catfish_server.web.limits import Limits
 from catfish_server.web.listener import Listener
+from tests.model_server.web.conftest import SETTINGS
 
 
 @pytest.fixture
@@ -19,8 +21,7 @@ def listener():
         host="127.0.0.1",
         port=0,
         threads=1,
-        connection_limit=100,
-        max_body_bytes=1000,
+        limits=Limits.of(SETTINGS, connections=100),
         refused=lambda _status: None,
     )
     yield made

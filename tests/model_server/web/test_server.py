@@ -81,14 +81,13 @@ def test_a_connection_is_kept_for_the_next_request(running):
         assert len(sockets) == 1
 
 
-def test_a_head_that_does_not_end_is_cut(wire, running, monkeypatch):
-    monkeypatch.setattr(channel, "HEAD_SECONDS", 0.2)
-    assert wire.one_answer(wire.exchange(running().address, b"GET / HTTP/1.1\r\nHost:")) == 408
+def test_a_head_that_does_not_end_is_cut(wire, running):
+    served = running(header_timeout_seconds=0.2)
+    assert wire.one_answer(wire.exchange(served.address, b"GET / HTTP/1.1\r\nHost:")) == 408
 
 
-def test_a_head_that_drips_is_cut_though_bytes_keep_coming(wire, running, monkeypatch):
-    monkeypatch.setattr(channel, "HEAD_SECONDS", 0.3)
-    server, stop = running(), threading.Event()
+def test_a_head_that_drips_is_cut_though_bytes_keep_coming(wire, running):
+    server, stop = running(header_timeout_seconds=0.3), threading.Event()
     with wire.connect(server.address) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nX: ")
 
@@ -106,10 +105,9 @@ def test_a_head_that_drips_is_cut_though_bytes_keep_coming(wire, running, monkey
             thread.join()
 
 
-def test_a_body_slower_than_its_rate_is_cut(wire, running, monkeypatch):
-    monkeypatch.setattr(channel, "BODY_SECONDS", 0.3)
+def test_a_body_slower_than_its_rate_is_cut(wire, running):
     head = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\nx"
-    assert wire.one_answer(wire.exchange(running().address, head)) == 408
+    assert wire.one_answer(wire.exchange(running(body_timeout_seconds=0.3).address, head)) == 408
 
 
 def test_a_connection_on_which_nothing_happens_is_closed(wire, running, monkeypatch):
