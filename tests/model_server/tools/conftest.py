@@ -27,11 +27,11 @@ def picture(random, label):
     return Image.fromarray(coarse.astype(np.uint8)).resize((64, 48), Image.Resampling.NEAREST)
 
 
-def fitted(pictures, size=SIZE):
+def fitted(pictures):
     """A ResNet-18 of random features, and a linear layer that looks which of the two means is nearer."""
     torch.manual_seed(3)
     made = resnet18(num_classes=2).eval()
-    images = [preprocess(each, image_size=size, mean=IMAGENET_MEAN, std=IMAGENET_STD) for each, _ in pictures]
+    images = [preprocess(each, image_size=SIZE, mean=IMAGENET_MEAN, std=IMAGENET_STD) for each, _ in pictures]
     first = torch.tensor([label == 0 for _, label in pictures])
     with torch.inference_mode():
         trunk = nn.Sequential(*list(made.children())[:-1], nn.Flatten())
@@ -59,11 +59,6 @@ class Kit:
     @property
     def grey(self):
         return self.directory / "grey"
-
-    def fitted(self, size):
-        """The same network, for pictures of another size."""
-        random = np.random.default_rng(6)
-        return fitted([(picture(random, number % 2), number % 2) for number in range(24)], size)
 
 
 @pytest.fixture(scope="session")
