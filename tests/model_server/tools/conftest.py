@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from torch import nn
 from torchvision.models import resnet18
 
 from catfish_server.inference.preprocess import preprocess
 from catfish_server.settings import IMAGENET_MEAN, IMAGENET_STD
 from catfish_server.tools import __main__ as tools
+from tests.model_server.fitting import fit
 
 CLASSES = ("cat", "fish")
 SIZE = 32
@@ -33,14 +33,7 @@ def fitted(pictures):
     made = resnet18(num_classes=2).eval()
     images = [preprocess(each, image_size=SIZE, mean=IMAGENET_MEAN, std=IMAGENET_STD) for each, _ in pictures]
     first = torch.tensor([label == 0 for _, label in pictures])
-    with torch.inference_mode():
-        trunk = nn.Sequential(*list(made.children())[:-1], nn.Flatten())
-        features = trunk(torch.from_numpy(np.concatenate(images)))
-    means = features[first].mean(0), features[~first].mean(0)
-    reads = (means[0] - means[1]) * 4 / (means[0] - means[1]).square().sum()
-    middle = reads @ (means[0] + means[1]) / 2
-    made.fc.weight.data = torch.stack([reads, -reads]).clone()
-    made.fc.bias.data = torch.stack([-middle, middle])
+    fit(made, torch.from_numpy(np.concatenate(images)), first)
     return made
 
 
