@@ -12,8 +12,9 @@ import onnx
 import pytest
 import torch
 from torch import nn
-from torchvision.models import resnet18, resnet50
+from torchvision.models import resnet18
 
+from benchmarks.quantize import with_the_book_s_head
 from catfish_server.models.cnnnet import CNNNet
 from catfish_server.settings import IMAGENET_MEAN, IMAGENET_STD
 from catfish_server.tools import __main__ as tools
@@ -38,12 +39,6 @@ KINDS = {
 
 METHODS = {"static": ((), "QuantizeLinear"), "dynamic": (("--dynamic",), "MatMulInteger")}
 """Of `catfish quantize`: how it is asked for, and an operator that it alone writes."""
-
-
-def with_the_book_s_head():
-    made = resnet50()
-    made.fc = nn.Sequential(nn.Linear(2048, 500), nn.ReLU(), nn.Dropout(), nn.Linear(500, 2))
-    return made
 
 
 def book_s_own():
