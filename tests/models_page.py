@@ -104,6 +104,12 @@ def follow(directory: Path, env: Mapping[str, str]) -> Followed:
     return Followed(page=page, directory=work, told=told, environment=environment)
 
 
+def table() -> list[list[str]]:
+    """The rows of the table of files, cell by cell."""
+    found = PAGE.read_text().partition("| file | `model.architecture` |")[2].partition("\n\n")[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in found.splitlines()[2:]]
+
+
 def shell(directory: Path, env: Mapping[str, str]) -> dict[str, str]:
     """The environment of a shell with the tests' own `python` and `catfish`, which are written into a directory."""
     programs = {"python": "", "catfish": " -m catfish_server.tools"}
@@ -112,7 +118,7 @@ def shell(directory: Path, env: Mapping[str, str]) -> dict[str, str]:
         path.write_text(f'#!/bin/sh\nexec {sys.executable}{module} "$@"\n')
         path.chmod(0o755)
     own = {"PATH": f"{directory}:{os.environ['PATH']}", "PYTHONPATH": os.pathsep.join(sys.path)}
-    return {**os.environ, **own, **env}
+    return {**os.environ, **env, **own}
 
 
 def run(command: str, directory: Path, environment: Mapping[str, str]) -> str:

@@ -92,6 +92,18 @@ def test_the_manifest_says_of_the_file_what_the_file_is(followed, manifest, serv
     assert f"{found['classes']}: " in followed.told["python train.py"], "another order of the classes"
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "model.onnx", "model.pt2", "model-int8.onnx"])
+def test_the_table_says_of_a_file_what_it_needs(followed, catfish, name):
+    code, told, complaint = catfish("inspect", followed.directory / name, "--trust", "--json")
+    assert code == 0, complaint
+    found = json.loads(told)
+    (row,) = [row for row in models_page.table() if f"`{found['made_by']}`" in row[0]]
+    architecture = found["to_serve"]["spec.model.architecture"]
+    assert row[1] == ("the name" if architecture == "resnet18" else f"`{architecture}`")
+    assert row[2].startswith("required") is ("spec.weights.sha256" in found["to_serve"])
+    assert (row[3], found["classes"]) == ("in the file", ["dots", "stripes"])
+
+
 def test_the_file_is_stored_under_the_address_of_the_manifest(manifest, served):
     store = next(command for command in models_page.read().commands if "--upload-file" in command)
     path = manifest["spec"]["weights"]["url"].removeprefix("http://store.catfish-store/")
