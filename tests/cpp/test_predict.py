@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from catfish_server.tools import torch_int8
+from catfish_server.tools.opened import Source
 from tests.cpp import networks
 from tests.cpp.conftest import SIZE
 from tests.cpp.test_images import by_server
@@ -78,6 +80,24 @@ def test_a_quantized_module_answers_as_in_python(call, module, saved, tensors):
     some = dict(list(tensors.items())[::3])
     logits = python(networks.save(module, "quantized", saved), some.values())
     assert saved.stat().st_size < 100_000_000  # a quarter: most of it is linear layers
+    assert np.abs(by_program(call, "probe", saved, list(some.values())) - logits).max() <= 1e-4
+    compare_answers(call, "catfish-predict", saved, logits, some)
+
+
+@pytest.mark.parametrize("module", ["resnet50"], indirect=True)
+def test_a_file_of_the_command_in_8_bits_of_torch_answers_as_in_python(
+    call, module, saved, tensors, tmp_path
+):
+    torch.save(module.state_dict(), tmp_path / "weights.pt")
+    opened = Source(path=tmp_path / "weights.pt", architecture="resnet50").open()
+    torch_int8.static(opened, saved, np.stack(list(tensors.values())))
+    torch_int8.annotate(saved, {"classes": networks.CLASSES})
+    (tmp_path / "weights.pt").unlink()
+    some = dict(list(tensors.items())[::3])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logits = python(torch.jit.load(saved), some.values())
+    assert saved.stat().st_size < 30_000_000
     assert np.abs(by_program(call, "probe", saved, list(some.values())) - logits).max() <= 1e-4
     compare_answers(call, "catfish-predict", saved, logits, some)
 

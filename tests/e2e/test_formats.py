@@ -56,6 +56,8 @@ class Format:
 
 TORCHSCRIPT = ("torchscript", "pytorch_torchscript", "torchscript")
 ONNX = ("onnx", "onnx_onnxv1", "onnxruntime")
+EXPORTED = ("exported", "pytorch_exported", "torch")
+CHECKED = "--calibrate calibrate --samples samples"
 SIZED = f"--image-size {SIZE} model.safetensors"  # which says the rest
 
 FORMATS = {
@@ -77,14 +79,39 @@ FORMATS = {
     "program": Format(
         command=f"export program {SIZED} model.pt2",
         architecture="exported",
-        told=("exported", "pytorch_exported", "torch"),
+        told=EXPORTED,
     ),
     "onnx": Format(command=f"export onnx {SIZED} model.onnx", architecture="onnx", told=ONNX),
+    "trace-of-pixels": Format(
+        command=f"export trace --with-preprocess {SIZED} pixels.pt",
+        architecture="torchscript",
+        told=TORCHSCRIPT,
+    ),
+    "program-of-pixels": Format(
+        command=f"export program --with-preprocess {SIZED} pixels.pt2",
+        architecture="exported",
+        told=EXPORTED,
+    ),
+    "onnx-of-pixels": Format(
+        command=f"export onnx --with-preprocess {SIZED} pixels.onnx", architecture="onnx", told=ONNX
+    ),
     "int8": Format(
-        command=f"quantize --calibrate calibrate --samples samples {SIZED} int8.onnx",
+        command=f"quantize {CHECKED} {SIZED} int8.onnx",
         architecture="onnx",
         told=ONNX,
         tolerance=0.05,  # seen: 0.001
+    ),
+    "int8-dynamic": Format(
+        command=f"quantize --dynamic {CHECKED} {SIZED} int8-dynamic.onnx",
+        architecture="onnx",
+        told=ONNX,
+        tolerance=0.05,
+    ),
+    "int8-torch": Format(
+        command=f"quantize --engine torch {CHECKED} {SIZED} int8.pt",
+        architecture="torchscript",
+        told=TORCHSCRIPT,
+        tolerance=0.05,
     ),
 }
 
@@ -125,7 +152,7 @@ def catfish(directory, command):
 def made(directory, name):
     """The file of a format, made in a directory that has the weights, and what comes before it in the table."""
     command = FORMATS[name].command
-    if "--calibrate" in command:
+    if "--calibrate" in command and not (directory / "samples").exists():
         scenes.write(directory, size=SIZE, calibrate=CALIBRATE, samples=SAMPLES)
     if command:
         catfish(directory, command)

@@ -47,6 +47,16 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         type=read(readers.classes),
         help="in the order of the outputs; default: as the file names them",
     )
+    add_preparation(group)
+    group.add_argument(
+        "--trust",
+        action="store_true",
+        help="run a file that is code (TorchScript, torch.export): you know whose it is",
+    )
+
+
+def add_preparation(group: argparse._ActionsContainer) -> None:
+    """Adds what says how pictures are prepared for the model."""
     group.add_argument(
         "--image-size",
         metavar="PIXELS",
@@ -60,11 +70,6 @@ def add_model(parser: argparse.ArgumentParser) -> None:
             type=NORMALISATION[name],
             help=f"{meaning} pixels of 0..1; default: as the file says, else ImageNet's",
         )
-    group.add_argument(
-        "--trust",
-        action="store_true",
-        help="run a file that is code (TorchScript, torch.export): you know whose it is",
-    )
 
 
 def add_against(parser: argparse.ArgumentParser) -> None:

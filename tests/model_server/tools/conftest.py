@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from torch import nn
 from torchvision.models import resnet18
 
 from catfish_server.inference.preprocess import preprocess
 from catfish_server.settings import IMAGENET_MEAN, IMAGENET_STD
 from catfish_server.tools import __main__ as tools
+from tests.model_server.fitting import fit
 
 CLASSES = ("cat", "fish")
 SIZE = 32
@@ -27,20 +27,13 @@ def picture(random, label):
     return Image.fromarray(coarse.astype(np.uint8)).resize((64, 48), Image.Resampling.NEAREST)
 
 
-def fitted(pictures, size=SIZE):
+def fitted(pictures):
     """A ResNet-18 of random features, and a linear layer that looks which of the two means is nearer."""
     torch.manual_seed(3)
     made = resnet18(num_classes=2).eval()
-    images = [preprocess(each, image_size=size, mean=IMAGENET_MEAN, std=IMAGENET_STD) for each, _ in pictures]
+    images = [preprocess(each, image_size=SIZE, mean=IMAGENET_MEAN, std=IMAGENET_STD) for each, _ in pictures]
     first = torch.tensor([label == 0 for _, label in pictures])
-    with torch.inference_mode():
-        trunk = nn.Sequential(*list(made.children())[:-1], nn.Flatten())
-        features = trunk(torch.from_numpy(np.concatenate(images)))
-    means = features[first].mean(0), features[~first].mean(0)
-    reads = (means[0] - means[1]) * 4 / (means[0] - means[1]).square().sum()
-    middle = reads @ (means[0] + means[1]) / 2
-    made.fc.weight.data = torch.stack([reads, -reads]).clone()
-    made.fc.bias.data = torch.stack([-middle, middle])
+    fit(made, torch.from_numpy(np.concatenate(images)), first)
     return made
 
 
@@ -59,11 +52,6 @@ class Kit:
     @property
     def grey(self):
         return self.directory / "grey"
-
-    def fitted(self, size):
-        """The same network, for pictures of another size."""
-        random = np.random.default_rng(6)
-        return fitted([(picture(random, number % 2), number % 2) for number in range(24)], size)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from torchvision import models
 
 from catfish_server.models import heads
 from catfish_server.models.cnnnet import CNNNet
+from catfish_server.settings import IMAGENET_STD
 
 pytestmark = pytest.mark.process
 
@@ -31,6 +32,29 @@ def convert(catfish, kit, tmp_path):
 def test_as_many_classes_as_outputs_are_taken(convert):
     code, _, complaint, out = convert("--classes", "cat,fish")
     assert (code, out.exists()) == (0, True), complaint
+
+
+def test_how_pictures_are_prepared_stands_in_the_file_and_need_not_be_said_again(convert, catfish):
+    words = (
+        "--classes",
+        "cat,fish",
+        "--architecture",
+        "resnet18",
+        "--image-size",
+        32,
+        "--mean",
+        "0.5,0.4,0.3",
+    )
+    code, _, complaint, out = convert(*words)
+    assert code == 0, complaint
+    code, told, complaint = catfish("inspect", out, "--json")
+    assert code == 0, complaint
+    assert json.loads(told)["to_serve"] == {
+        "spec.model.architecture": "resnet18",
+        "spec.model.imageSize": 32,
+        "spec.model.mean": [0.5, 0.4, 0.3],
+        "spec.model.std": list(IMAGENET_STD),
+    }
 
 
 @pytest.mark.parametrize(

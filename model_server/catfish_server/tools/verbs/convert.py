@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         type=shared.read(readers.name),
         help="that the weights are for: checked, and written into the file",
     )
+    shared.add_preparation(parser)
 
 
 def run(arguments: argparse.Namespace, report: Report) -> int:
@@ -55,12 +57,8 @@ def run(arguments: argparse.Namespace, report: Report) -> int:
         classes = build.named(arguments.classes or (), weights.classes)
         if not classes:
             raise Usage("--classes is required: the weights do not name their classes")
-        about = About.read(metadata.read(arguments.weights, kind))
-        architecture = arguments.architecture or about.architecture
-        _check_model(architecture, weights.tensors, classes, given=bool(arguments.classes))
-        about = About(
-            **{**about.said(), "architecture": architecture, "made_by": "convert", "source_sha256": sha256}
-        )
+        about = _about(arguments, About.read(metadata.read(arguments.weights, kind)), sha256)
+        _check_model(about, weights.tensors, classes, given=bool(arguments.classes))
         with written.whole(arguments.out, source=arguments.weights) as part:
             save_file(weights.tensors, part, metadata=metadata.texts(about, classes))
             report.progress("reading the new file back")
@@ -78,8 +76,15 @@ def run(arguments: argparse.Namespace, report: Report) -> int:
     return DONE
 
 
+def _about(arguments: argparse.Namespace, before: About, sha256: str) -> About:
+    """What the new file says of itself: what the weights said, and what the caller says now."""
+    named = {name: getattr(arguments, name) for name in ("architecture", "image_size", "mean", "std")}
+    told = {name: value for name, value in named.items() if value is not None}
+    return replace(before, **told, made_by="convert", source_sha256=sha256)
+
+
 def _check_model(
-    architecture: str | None, tensors: "Mapping[str, torch.Tensor]", classes: Sequence[str], *, given: bool
+    about: About, tensors: "Mapping[str, torch.Tensor]", classes: Sequence[str], *, given: bool
 ) -> None:
     """Whether the weights fit the architecture; without one, what can be told of the number of classes.
 
@@ -90,8 +95,9 @@ def _check_model(
     """
     from catfish_server.models import heads, registry  # noqa: PLC0415 (torch takes seconds)
 
-    if architecture:
-        registry.build(architecture, tensors, classes=tuple(classes))
+    if about.architecture:
+        size = about.image_size or opened.IMAGE_SIZE
+        registry.build(about.architecture, tensors, classes=tuple(classes), image_size=size)
         return
     found = heads.guessed_outputs({key: tuple(value.shape) for key, value in tensors.items()})
     if found and len(classes) not in found:

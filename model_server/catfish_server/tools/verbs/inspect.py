@@ -1,6 +1,7 @@
 """`catfish inspect FILE`: what is in a model's file, and what a `CatfishModel` needs to say to serve it."""
 
 import argparse
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +39,9 @@ NO_WEIGHTS: Mapping[str, Collection[int]] = {
 }
 """Inputs of operators, by number, that nobody counts as parameters: scales, zero points, statistics, bounds and
 indices (https://onnx.ai/onnx/operators/)."""
+
+OF_ACTIVATIONS = re.compile(r"_(scale|zero_point)_[0-9]+$")
+"""Names that torch's own quantization gives to the scales of what goes through a model."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -111,10 +115,12 @@ def _of_module(found: Opened) -> list[Row]:
     """What holds parameters or buffers in a module of torch, in its order."""
     assert found.module is not None  # noqa: S101 (of all formats but ONNX)
     rows: dict[str, dict[str, torch.Tensor]] = {}
-    for key, value in found.module.state_dict().items():
+    packed = _packed(found.module)
+    for key, value in {**found.module.state_dict(), **packed}.items():
         layer, _, name = key.rpartition(".")
-        rows.setdefault(layer, {})[name] = value
-    trained = {name for name, _ in found.module.named_parameters()}
+        if not OF_ACTIVATIONS.search(name):
+            rows.setdefault(layer, {})[name] = value
+    trained = {name for name, _ in found.module.named_parameters()} | packed.keys()
     return [
         {
             "layer": layer or "-",
@@ -127,6 +133,24 @@ def _of_module(found: Opened) -> list[Row]:
         }
         for layer, tensors in rows.items()
     ]
+
+
+def _packed(module: "torch.nn.Module") -> "dict[str, torch.Tensor]":
+    """The weights that torch's own quantization keeps in objects of its kernels, which are in no state_dict."""
+    import torch  # noqa: PLC0415 (after the sandbox is forked)
+
+    unpack = {"Conv2dPackedParamsBase": "conv2d_unpack", "LinearPackedParamsBase": "linear_unpack"}
+    found: dict[str, torch.Tensor] = {}
+    for name, part in module.named_modules():
+        held = getattr(part, "_packed_params", None)
+        if not isinstance(held, torch.ScriptObject):
+            continue
+        operator = unpack.get(str(held._type()).rpartition(".")[2])
+        if operator:
+            weight, bias = getattr(torch.ops.quantized, operator)(held)
+            layer = name.removesuffix("._packed_params")
+            found |= {f"{layer}.weight": weight} | ({} if bias is None else {f"{layer}.bias": bias})
+    return found
 
 
 def _of_onnx(path: Path) -> list[Row]:

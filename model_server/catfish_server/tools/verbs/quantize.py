@@ -5,6 +5,7 @@ from pathlib import Path
 
 from catfish_server import cpus
 from catfish_server.inference import verification
+from catfish_server.models.model import Images
 from catfish_server.tools import agreement, metadata, samples, written
 from catfish_server.tools import arguments as shared
 from catfish_server.tools.agreement import Agreement
@@ -16,6 +17,9 @@ from catfish_server.tools.report import Report
 Facts = dict[str, str | int | float | None]
 
 HELP = "write the model in 8 bits (ONNX), unless it then answers otherwise"
+
+ENGINES = {"onnxruntime": "ONNX", "torch": "TorchScript, by what torch calls deprecated"}
+"""Whose quantization it may be, and what each writes."""
 
 LEAST_AGREEMENT = 0.99
 """Share of the pictures that must get the class that they get from the model in float32."""
@@ -36,12 +40,18 @@ LEAST_SHARE = 0.3
 def add(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="weights, or an ONNX model in float32")
-    parser.add_argument("out", type=Path, metavar="OUT", help="the ONNX file to write")
+    parser.add_argument("out", type=Path, metavar="OUT", help="the file to write")
     parser.add_argument(
         "--calibrate", type=Path, metavar="DIR", help="pictures, best in a directory for each class"
     )
     parser.add_argument("--samples", type=Path, metavar="DIR", help="other pictures to check the result on")
     shared.add_limit(parser, default=1000)
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="onnxruntime",
+        help="; ".join(f"{name} writes {said}" for name, said in ENGINES.items()) + "; default: onnxruntime",
+    )
     parser.add_argument("--dynamic", action="store_true", help="the weights of linear layers alone")
     parser.add_argument(
         "--full-range", action="store_true", help="weights of 8 bits, not 7: for processors with VNNI alone"
@@ -60,6 +70,7 @@ def run(arguments: argparse.Namespace, report: Report) -> int:
     pictures = arguments.samples or arguments.calibrate
     if arguments.calibrate is None and not (arguments.dynamic and pictures):
         raise Usage("--calibrate is missing: a directory of pictures such as the model will be sent")
+    _require_known(arguments)
     _require_enough(pictures, arguments.limit)
     report.progress("opening the model")
     source = shared.source(arguments.weights, arguments)
@@ -69,16 +80,25 @@ def run(arguments: argparse.Namespace, report: Report) -> int:
         checked = shared.pictures(pictures, opened, limit=arguments.limit, report=report)
         found = agreement.measure(
             source,
-            Source(path=made),  # what it does not say itself, a server would not know either
+            Source(path=made, trusted=True),  # what it does not say itself, a server would not know either
             checked,
             progress=lambda done, total: report.progress("comparing answers", done, total),
         )
         facts = _facts(arguments, made, found)
         _note(found, report, held_out=bool(arguments.samples))
         gate(found)
-        _annotate(made, opened, facts)
+        _annotate(arguments, made, opened, facts)
     report.result({"out": str(arguments.out), **facts})
     return DONE
+
+
+def _require_known(arguments: argparse.Namespace) -> None:
+    """Raises Usage where torch's quantization is asked for something that is ONNX Runtime's."""
+    for name in ("dynamic", "full_range"):
+        if arguments.engine == "torch" and getattr(arguments, name):
+            raise Usage(
+                f"--{name.replace('_', '-')} is for ONNX Runtime alone: leave it out, or --engine torch"
+            )
 
 
 def _require_enough(directory: Path, limit: int) -> None:
@@ -95,24 +115,36 @@ def _require_enough(directory: Path, limit: int) -> None:
 
 def _make(arguments: argparse.Namespace, opened: Opened, made: Path, report: Report) -> None:
     """Writes the quantized file, with the classes in it; its directory goes away."""
-    from catfish_server.tools import int8  # noqa: PLC0415 (imports onnx)
-
-    plain = made.with_name(f"float32-{made.name}")
     directory = arguments.calibrate or arguments.samples
     shown = shared.pictures(
         directory, opened, limit=CALIBRATION, report=report, use="reading pictures to calibrate with"
     )
+    if arguments.engine == "torch":
+        from catfish_server.tools import torch_int8  # noqa: PLC0415 (imports torch)
+
+        report.progress("quantizing")
+        torch_int8.static(opened, made, shown.images)
+    else:
+        _make_onnx(arguments, opened, made, shown.images, report)
+    _annotate(arguments, made, opened, None)
+
+
+def _make_onnx(
+    arguments: argparse.Namespace, opened: Opened, made: Path, images: Images, report: Report
+) -> None:
+    from catfish_server.tools import int8  # noqa: PLC0415 (imports onnx)
+
+    plain = made.with_name(f"float32-{made.name}")
     report.progress("exporting the model")
-    int8.write_float32(opened, arguments.weights, plain, example=shown.images[:1].repeat(2, axis=0))
+    int8.write_float32(opened, arguments.weights, plain, example=images[:1].repeat(2, axis=0))
     report.progress("quantizing")
     if arguments.dynamic:
         int8.dynamic(plain, made, full_range=arguments.full_range)
     else:
-        int8.static(plain, made, shown.images, full_range=arguments.full_range)
-    _annotate(made, opened, None)
+        int8.static(plain, made, images, full_range=arguments.full_range)
 
 
-def _annotate(made: Path, opened: Opened, measured: Facts | None) -> None:
+def _annotate(arguments: argparse.Namespace, made: Path, opened: Opened, measured: Facts | None) -> None:
     about = About(
         architecture=opened.architecture,
         image_size=opened.image_size,
@@ -122,14 +154,21 @@ def _annotate(made: Path, opened: Opened, measured: Facts | None) -> None:
         source_sha256=opened.sha256,
         measured=measured,
     )
-    metadata.write_onnx(made, metadata.texts(about, opened.classes))
+    texts = metadata.texts(about, opened.classes)
+    if arguments.engine == "torch":
+        from catfish_server.tools import torch_int8  # noqa: PLC0415 (imports torch)
+
+        torch_int8.annotate(made, texts)
+    else:
+        metadata.write_onnx(made, texts)
 
 
 def _facts(arguments: argparse.Namespace, made: Path, found: Agreement) -> Facts:
     """What was measured, for the user and for the file's metadata: shares in 0..1, ratios after to before."""
     before, after = arguments.weights.stat().st_size, made.stat().st_size
+    of_torch = arguments.engine == "torch"
     return {
-        "method": "dynamic" if arguments.dynamic else "static QDQ",
+        "method": "static, by torch" if of_torch else "dynamic" if arguments.dynamic else "static QDQ",
         **found.facts(),
         "bytes_before": before,
         "bytes_after": after,
