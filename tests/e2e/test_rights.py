@@ -13,11 +13,19 @@ from demo.kube import wait_for
 from localcluster import cluster
 from tests.cluster_fixtures import QUICK, STARTED
 from tests.e2e.audit import AuditOfRun
-from tests.integration.rights import granted, used
+from tests.integration.rights import SERVICE_MONITORS, granted, used
 
 pytestmark = pytest.mark.e2e
 CHILDREN = ("deployment", "service", "pdb", "hpa", "servicemonitor")
 LABEL = "app.kubernetes.io/name"
+
+
+@pytest.fixture
+def service_monitors(kube):
+    """The kind of the Prometheus operator, which comes while the operator runs."""
+    kube.apply(SERVICE_MONITORS)
+    yield
+    kube.run("delete", "crd", SERVICE_MONITORS["metadata"]["name"])
 
 
 class Home:
@@ -55,6 +63,7 @@ class Home:
         return sum((item.get("series") or {}).get("count", 1) for item in told)
 
 
+@pytest.mark.usefixtures("service_monitors")
 def test_all_that_a_model_has_comes_is_kept_as_it_was_and_goes(kube, namespace, installation):
     home = Home(kube, namespace)
     spec = {

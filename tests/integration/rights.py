@@ -1,8 +1,12 @@
 """What the operator may do, by manifests/base, and what it needed, by the audit log: as (group, resource, verb)."""
 
+from contextlib import contextmanager
+
 import yaml
 
-from tests.integration.operator_process import ROOT
+from tests.integration.operator_process import ROOT, wait_for
+
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 SERVICE_MONITORS = {
     "apiVersion": "apiextensions.k8s.io/v1",
@@ -25,6 +29,24 @@ SERVICE_MONITORS = {
     },
 }
 """The CRD of the Prometheus operator, as far as a ServiceMonitor needs it."""
+
+
+@contextmanager
+def service_monitors(api, kubectl):
+    """The kind ServiceMonitor, for the time of a block."""
+    api.create(CRDS, SERVICE_MONITORS)
+    wait_for(
+        lambda: (
+            "servicemonitors" in kubectl("api-resources", "--api-group=monitoring.coreos.com", check=False)
+        ),
+        what="the kind is served",
+    )
+    try:
+        yield
+    finally:
+        path = f"{CRDS}/{SERVICE_MONITORS['metadata']['name']}"
+        api.delete(path)
+        wait_for(lambda: api.get(path) is None, what="the kind is gone")
 
 
 def granted():

@@ -19,7 +19,7 @@ from tests.integration.operator_process import (
     model,
     wait_for,
 )
-from tests.integration.rights import SERVICE_MONITORS, granted, used
+from tests.integration.rights import granted, service_monitors, used
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"
 
@@ -36,21 +36,6 @@ class Watched(House):
 
     def until_used(self, *right, what):
         wait_for(lambda: right in used(self.audit), seconds=40, what=what)
-
-
-@pytest.fixture
-def service_monitors(api, kubectl):
-    """The CRD of the Prometheus operator, as far as a ServiceMonitor needs it."""
-    crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    api.create(crds, SERVICE_MONITORS)
-    wait_for(
-        lambda: (
-            "servicemonitors" in kubectl("api-resources", "--api-group=monitoring.coreos.com", check=False)
-        ),
-        what="the kind is served",
-    )
-    yield
-    api.delete(f"{crds}/servicemonitors.monitoring.coreos.com")
 
 
 def live_through_everything(house, kubectl):
@@ -135,7 +120,13 @@ def adopt_a_revision(house):
     house.until_used("apps", "controllerrevisions", "patch", what="an adopted revision")
 
 
-@pytest.mark.usefixtures("service_monitors")
+@pytest.fixture
+def with_service_monitors(api, kubectl):
+    with service_monitors(api, kubectl):
+        yield
+
+
+@pytest.mark.usefixtures("with_service_monitors")
 def test_every_right_is_used_and_none_is_missing(start, plane, api, kubectl, namespace):
     api.delete(LEASES.format("catfish-system") + "/catfish-operator")
     audit = Audit(plane.audit_log)
