@@ -135,12 +135,18 @@ class KubernetesCluster:
         self._write_seconds = write_seconds
 
     async def served(self, kind: Kind) -> bool:
-        """Says whether the API server knows the kind: asks discovery, which every account may read."""
+        """Says whether the API server knows the kind: asks discovery, which every account may read.
+
+        Both of the places where kopf looks: a new group is served before the list of groups names it, and a kopf that
+        starts in between would never watch it.
+        """
         try:
+            named = await self._connection.call("GET", "/apis")
             found = await self._connection.call("GET", f"/apis/{kind.api_version}")
         except errors.NotServed:
             return False
-        return any(resource["name"] == kind.plural for resource in found["resources"])
+        versions = [version["groupVersion"] for group in named["groups"] for version in group["versions"]]
+        return kind.api_version in versions and kind.plural in [item["name"] for item in found["resources"]]
 
     async def list_all(self, kind: Kind, *, namespace: str) -> Listing:
         """Lists in chunks of one consistent snapshot; a snapshot that is compacted meanwhile is an error."""
