@@ -154,6 +154,7 @@ class Parts:
             cluster=self._cluster,
             memory=self._cache,
             observer=observer,
+            clock=time.monotonic,
             announce=announcer.status_written,
             repaired=announcer.done,
         )
