@@ -142,8 +142,7 @@ class Reconciler:
         kind, namespace, name = _address(action)
         match action:
             case Apply(uid=None):
-                await self._make_sure_it_is_new(kind, namespace, name, met=met)
-                self._learn(kind, await self._cluster.apply(action.manifest, uid=None), "created")
+                self._learn(kind, await self._create(kind, action.manifest, met=met), "created")
             case Apply():
                 self._learn(kind, await self._cluster.apply(action.manifest, uid=action.uid), "updated")
             case Replace():
@@ -169,19 +168,21 @@ class Reconciler:
                 self._memory.absent(kind, namespace, name)
                 log.info("deleted %s %s/%s", kind.kind, namespace, name)
 
-    async def _make_sure_it_is_new(
-        self, kind: Kind, namespace: str, name: str, *, met: set[tuple[str, str]]
-    ) -> None:
-        """Looks into the store before creating: the cache may be late, and sees only what has our label."""
-        live = await self._cluster.get(kind, namespace=namespace, name=name)
-        if live is None:
-            return
-        self._memory.observe(kind, live, live=True)
+    async def _create(self, kind: Kind, manifest: Json, *, met: set[tuple[str, str]]) -> Json:
+        """Makes an object. One that is there is read: the cache may be late, and sees only what has our label."""
+        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
         if (kind.kind, name) in met:  # the plan knows of it and still wants to create it
             message = f"{kind.kind} {name} exists and belongs to somebody else"
             raise errors.Refused(reason="NameConflict", message=message)
-        met.add((kind.kind, name))
-        raise errors.Noted(f"{kind.kind} {namespace}/{name} exists already")
+        try:
+            return await self._cluster.apply(manifest, uid=None)
+        except errors.Stale as error:
+            live = await self._cluster.get(kind, namespace=namespace, name=name)
+            if live is None:
+                raise
+            self._memory.observe(kind, live, live=True)
+            met.add((kind.kind, name))
+            raise errors.Noted(f"{kind.kind} {namespace}/{name} exists already") from error
 
     def _learn(self, kind: Kind, item: Json, what: str) -> None:
         self._memory.observe(kind, item, live=True)

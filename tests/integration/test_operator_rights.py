@@ -16,10 +16,11 @@ from tests.integration.operator_process import (
     MODELS,
     REVISIONS,
     SERVICES,
+    condition,
     model,
     wait_for,
 )
-from tests.integration.rights import granted, service_monitors, used
+from tests.integration.rights import TAKEN, granted, in_the_way, service_monitors, used
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"
 
@@ -113,6 +114,27 @@ def optional_children(house):
         house.until_used(group, plural, "delete", what=f"the child for {field} deleted")
 
 
+def names_that_are_taken(house):
+    """What is in the way of a new child is read, and left alone."""
+    revision = ""
+    for plural in TAKEN:
+        foreign, spec = in_the_way(plural, revision)
+        group, _, version = foreign["apiVersion"].rpartition("/")
+        root = f"/apis/{group}/{version}" if group else f"/api/{version}"
+        house.api.create(f"{root}/namespaces/{house.namespace}/{plural}", foreign)
+        house.create(model(f"taken-{plural}", **spec))
+        house.until_used(group, plural, "get", what=f"somebody else's {plural} read")
+        stalled = wait_for(
+            lambda plural=plural: (
+                condition(found := house.get(MODELS, f"taken-{plural}"), "Stalled").get("reason")
+                == "NameConflict"
+                and found
+            ),
+            what="a name conflict",
+        )
+        revision = stalled["status"]["targetRevision"].rpartition("-")[2]
+
+
 def adopt_a_revision(house):
     """A revision that lost its owner is given it again."""
     (first, *_) = house.revisions()
@@ -137,6 +159,7 @@ def test_every_right_is_used_and_none_is_missing(start, plane, api, kubectl, nam
         adopt_a_revision(house)
         roll_back(house)
         optional_children(house)
+        names_that_are_taken(house)
         house.settle()
     assert audit.forbidden() == []
     needed, given = used(audit), granted()

@@ -107,6 +107,30 @@ def test_a_kind_is_served_once_kopf_would_find_it(groups, plurals, served):
     assert asyncio.run(cluster.served(MODEL)) is served
 
 
+class Recorder:
+    """Remembers what is sent."""
+
+    def __init__(self):
+        self.query, self.sent = {}, {}
+
+    async def call(self, _method, _path, *, query, body, **_):
+        self.query, self.sent = query, body["metadata"]
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("uid", "precondition", "force"),
+    [(None, {"resourceVersion": "1"}, "false"), ("u", {"uid": "u"}, "true")],
+    ids=["only if there is none", "only onto this one"],
+)
+def test_an_apply_names_the_object_that_it_is_for(uid, precondition, force):
+    there = {"namespace": "default", "name": "cat"}
+    recorder = Recorder()
+    manifest = {"apiVersion": "v1", "kind": "Service", "metadata": there}
+    asyncio.run(KubernetesCluster(recorder).apply(manifest, uid=uid))
+    assert (recorder.sent, recorder.query["force"]) == ({**there, **precondition}, force)
+
+
 def test_where_objects_lie():
     assert MODEL.path("a", "b") == "/apis/catfish.dev/v1alpha1/namespaces/a/catfishmodels/b"
     assert kind_of("v1", "Service").path("a") == "/api/v1/namespaces/a/services"

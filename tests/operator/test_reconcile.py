@@ -84,11 +84,10 @@ def one_deployment(observed):
     return ()
 
 
-def test_what_is_missing_is_looked_for_live_then_made_and_then_said(world):
+def test_what_is_missing_is_made_and_then_said(world):
     world.plan = one_deployment
     world.reconcile()
     assert world.cluster.calls == [
-        ("get", "Deployment", "cat"),
         ("apply", "Deployment", "cat"),
         ("patch_status", "CatfishModel", "cat"),
     ]
@@ -109,19 +108,28 @@ def test_a_model_that_is_gone_costs_no_request(world):
 
 
 def test_a_child_that_the_cache_had_missed_is_not_written_to(world):
-    world.cluster.put(child(replicas=2))
+    there = world.cluster.put(child(replicas=2))
     world.plan = one_deployment
     world.reconcile()
-    assert [call[0] for call in world.cluster.calls] == ["get", "patch_status"]
+    assert [call[0] for call in world.cluster.calls] == ["apply", "get", "patch_status"]
+    assert world.cluster.objects["Deployment", *KEY] == there
 
 
 def test_a_child_that_stays_invisible_to_the_plan_is_a_name_conflict(world):
-    world.cluster.put(child(replicas=7))
+    there = world.cluster.put(child(replicas=7))
     world.plan = lambda _: (Apply(manifest=child(replicas=2)),)
     with pytest.raises(errors.Refused) as caught:
         world.reconcile()
     assert caught.value.reason == "NameConflict"
-    assert world.cluster.writes() == [("patch_status", "CatfishModel", "cat")]
+    assert [call[0] for call in world.cluster.calls] == ["apply", "get", "patch_status"]
+    assert world.cluster.objects["Deployment", *KEY] == there
+
+
+def test_a_child_that_was_in_the_way_and_is_gone_is_made(world):
+    world.plan = one_deployment
+    world.cluster.trouble["apply", "Deployment"] = [errors.Stale("409")]
+    world.reconcile()
+    assert world.cluster.objects["Deployment", *KEY]["spec"] == {"replicas": 2}
 
 
 def test_a_refusal_is_said_in_status_and_raised(world):
