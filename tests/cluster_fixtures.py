@@ -20,7 +20,6 @@ from demo.kube import Json, Kube
 from demo.report import Report
 from tests import asking
 from tests.e2e import namespaced
-from tests.integration.rights import SERVICE_MONITORS
 
 ROOT = Path(__file__).resolve().parents[1]
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -73,7 +72,6 @@ def kube(pytestconfig: pytest.Config, installation: cluster.Installation) -> Ite
         weights.provide(report, made)
         pytestconfig.stash[STARTED] = datetime.now(UTC)
         pytestconfig.stash[STORED] = made
-        made.apply(SERVICE_MONITORS)  # before the operator starts: a kind that comes later is not watched
         if installation == cluster.NAMESPACED:
             namespaced.install(report, made, RESTRICTED)
         else:
@@ -82,10 +80,8 @@ def kube(pytestconfig: pytest.Config, installation: cluster.Installation) -> Ite
     finally:
         if not ran_before:
             subprocess.run([sys.executable, "-m", "localcluster", "down"], cwd=ROOT, check=True, timeout=300)
-        elif cluster.running() is not None:
-            if installation == cluster.NAMESPACED:
-                namespaced.remove(report, made)
-            made.run("delete", "crd", SERVICE_MONITORS["metadata"]["name"], "--ignore-not-found")
+        elif installation == cluster.NAMESPACED and cluster.running() is not None:
+            namespaced.remove(report, made)
 
 
 @contextmanager

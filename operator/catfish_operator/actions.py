@@ -14,7 +14,7 @@ class Apply:
 
     Attributes:
         manifest: the fields that are ours, whole.
-        uid: the object that was seen and is ours; None: create it, after a live look that there is none.
+        uid: the object that was seen and is ours; None: create it, if there is none.
     """
 
     manifest: Json

@@ -17,7 +17,7 @@ DRIFT_REPAIRED = "DriftRepaired"
 CANARY_UNOBSERVED = "CanaryUnobserved"
 SUPERSEDED = "Superseded"
 STARTED = "RolloutStarted"
-QUIET = frozenset({"Applying", "PodsStarting", "NotStalled", STARTED})
+QUIET = frozenset({"Applying", "PodsStarting", "Baking", "NotStalled", STARTED})
 """Reasons that say nothing to a person: every change passes through them. Some pass too quickly to be seen each time,
 the start of a rollout among them: that is told from the time at which it began."""
 

@@ -17,6 +17,11 @@ FIELD_MANAGER = "catfish-operator"
 MODEL_LABEL = "catfish.dev/model"
 CHUNK = 500  # objects in one page of a listing; what client-go's reflectors ask for
 
+NONE_YET = "1"
+"""A resource version that no object has: etcd counts its first write as 2. An apply that names it makes a new object,
+or is refused with 409 if there is any of that name; one that names none would add our fields to somebody else's object.
+See `Store.Update` of k8s.io/apiserver, pkg/registry/generic/registry/store.go: only what exists is compared with it."""
+
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -89,10 +94,10 @@ class Cluster(Protocol):
         """Reads one object from the store itself, not from a cache; None if there is none."""
 
     async def apply(self, manifest: Json, *, uid: str | None) -> Json:
-        """Applies our fields of an object. With a UID: onto that object alone; without: never by force.
+        """Applies our fields of an object. With a UID: onto that object alone; without: only if there is none.
 
         Raises:
-            Stale: the object is another one by now, or somebody else has made it first.
+            Stale: the object is another one by now, or there is one.
         """
 
     async def patch_json(self, kind: Kind, *, namespace: str, name: str, operations: list[Json]) -> Json:
@@ -135,12 +140,18 @@ class KubernetesCluster:
         self._write_seconds = write_seconds
 
     async def served(self, kind: Kind) -> bool:
-        """Says whether the API server knows the kind: asks discovery, which every account may read."""
+        """Says whether the API server knows the kind: asks discovery, which every account may read.
+
+        Both of the places where kopf looks: a new group is served before the list of groups names it, and a kopf that
+        starts in between would never watch it.
+        """
         try:
+            named = await self._connection.call("GET", "/apis")
             found = await self._connection.call("GET", f"/apis/{kind.api_version}")
         except errors.NotServed:
             return False
-        return any(resource["name"] == kind.plural for resource in found["resources"])
+        versions = [version["groupVersion"] for group in named["groups"] for version in group["versions"]]
+        return kind.api_version in versions and kind.plural in [item["name"] for item in found["resources"]]
 
     async def list_all(self, kind: Kind, *, namespace: str) -> Listing:
         """Lists in chunks of one consistent snapshot; a snapshot that is compacted meanwhile is an error."""
@@ -172,7 +183,8 @@ class KubernetesCluster:
     async def apply(self, manifest: Json, *, uid: str | None) -> Json:
         """Server-side apply; force only onto an object that was seen and found ours."""
         kind, metadata = kind_of(manifest["apiVersion"], manifest["kind"]), manifest["metadata"]
-        body = {**manifest, "metadata": {**metadata, "uid": uid}} if uid else manifest
+        which = {"uid": uid} if uid else {"resourceVersion": NONE_YET}
+        body = {**manifest, "metadata": {**metadata, **which}}
         query = {"fieldManager": FIELD_MANAGER, "force": "true" if uid else "false"}
         path = kind.path(metadata["namespace"], metadata["name"])
         return await self._write("PATCH", path, query=query, body=body, content_type=APPLY)

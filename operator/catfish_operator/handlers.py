@@ -13,13 +13,13 @@ import logging
 import os
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import kopf
 
 from catfish_operator import errors
-from catfish_operator.cluster import CHILDREN, KINDS, MODEL, MODEL_LABEL, Cluster, Kind
+from catfish_operator.cluster import CHILDREN, MODEL_LABEL, Cluster, Kind
 from catfish_operator.connection import in_cluster, in_cluster_server
 from catfish_operator.model import Json
 
@@ -33,7 +33,7 @@ LIVED_SECONDS = 60.0  # a source that lived that long was a good one
 STOP_SECONDS = 5.0  # kopf writes nothing, so one that takes longer to stop may be left behind
 LONGEST_BACKOFF = 15.0
 IDENTITY = "catfish-operator"  # else kopf looks for the name of the user, and a container's may have none
-CRD_EVERY = 2.0  # seconds between two looks for the CRD
+SERVED_EVERY = 2.0  # seconds between two looks for a kind that is not served yet
 
 
 class EndlessBackoff:
@@ -68,10 +68,11 @@ def settings() -> kopf.OperatorSettings:
     return chosen
 
 
-def registry(observe: Observer) -> kopf.OperatorRegistry:
+def registry(kinds: Iterable[Kind], observe: Observer) -> kopf.OperatorRegistry:
     """The handlers: one for each kind, and the login.
 
     Args:
+        kinds: what is watched.
         observe: called in kopf's thread; must not raise.
     """
     handlers = kopf.OperatorRegistry()
@@ -85,7 +86,7 @@ def registry(observe: Observer) -> kopf.OperatorRegistry:
         return account and dataclasses.replace(account, server=in_cluster_server(os.environ))
 
     kopf.on.login(registry=handlers)(login)
-    for kind in KINDS:
+    for kind in kinds:
         kopf.on.event(*_selector(kind), id=kind.plural, registry=handlers)(_handler(kind, observe))
     return handlers
 
@@ -103,54 +104,88 @@ def _handler(kind: Kind, observe: Observer) -> Callable[..., Any]:
 
 
 class EventSource:
-    """Keeps kopf running; `run` is one of the operator's tasks."""
+    """Keeps kopf running for some kinds; `run` is one of the operator's tasks.
+
+    An optional kind has a source of its own: kopf looks for kinds only when it starts, and ends with all its watches
+    when one kind goes, so that others would lose events whenever the optional one comes or goes.
+    """
 
     def __init__(
-        self, *, cluster: Cluster, observe: Observer, namespace: str, started: Callable[[], None]
+        self,
+        *,
+        kinds: tuple[Kind, ...],
+        cluster: Cluster,
+        observe: Observer,
+        namespace: str,
+        started: Callable[[], None],
     ) -> None:
         """Prepares the source.
 
         Args:
-            cluster: asked whether the CRD is there.
+            kinds: what is watched, from when the first of them is served. An optional one is not even looked for
+            before `found`.
+            cluster: asked whether it is.
             observe: called in the loop of `run` with every event.
             namespace: the only one to watch; empty: all.
             started: called at each start.
         """
+        self._kinds = kinds
         self._cluster = cluster
         self._observe = observe
         self._namespace = namespace
         self._started = started
+        self._wanted = asyncio.Event()
+        self._thread: _KopfThread | None = None
+        if not kinds[0].optional:
+            self._wanted.set()
+
+    def found(self, *, served: bool) -> None:
+        """Begins or ends the watch of an optional kind: a listing has found that it is served, or is not."""
+        if served:
+            self._wanted.set()
+            return
+        self._wanted.clear()
+        if self._thread is not None:
+            self._thread.stop()  # the watch ends by itself, unless kopf had come too late to find the kind
 
     async def run(self) -> None:
-        """Watches for ever. A CRD that is not there is waited for: kopf would never notice it appear."""
+        """Watches for ever. A kind that is not served is waited for: kopf would never notice it appear."""
         loop = asyncio.get_running_loop()
+        plurals = ", ".join(kind.plural for kind in self._kinds)
         pause, told = RESTART_SECONDS[0], ""
         while True:
-            await self._wait_for_crd()
+            await self._wait_until_served()
             self._started()
             begun = loop.time()
             how = await self._run_once()
             pause = RESTART_SECONDS[0] if loop.time() - begun > LIVED_SECONDS else pause
             # Once for each new cause: without watches, changes are seen only by the resync.
             level = logging.DEBUG if how == told else logging.WARNING
-            log.log(level, "the watches ended (%s); starting them again in %.1f s", how, pause)
+            log.log(
+                level,
+                "the watches of %s ended (%s); beginning again in %.1f s if served",
+                plurals,
+                how,
+                pause,
+            )
             told = how
             await asyncio.sleep(pause)
             pause = min(RESTART_SECONDS[1], pause * 2)
 
-    async def _wait_for_crd(self) -> None:
+    async def _wait_until_served(self) -> None:
         while True:
+            await self._wanted.wait()
             with contextlib.suppress(errors.CatfishError):
-                if await self._cluster.served(MODEL):
+                if await self._cluster.served(self._kinds[0]):
                     return
-            await asyncio.sleep(CRD_EVERY)
+            await asyncio.sleep(SERVED_EVERY)
 
     async def _run_once(self) -> str:
         """Runs kopf until it ends by itself; returns how it did. Stops it when cancelled."""
         ours = asyncio.get_running_loop()
         ended: asyncio.Future[str] = ours.create_future()
-        thread = _KopfThread(
-            registry=registry(lambda *event: _call(ours, self._observe, *event)),
+        thread = self._thread = _KopfThread(
+            registry=registry(self._kinds, lambda *event: _call(ours, self._observe, *event)),
             namespace=self._namespace,
             ended=lambda how: _call(ours, _resolve, ended, how),
         )

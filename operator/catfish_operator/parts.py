@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from catfish_operator.cluster import Kind, KubernetesCluster, LeaseStore
+from catfish_operator.cluster import KINDS, Kind, KubernetesCluster, LeaseStore
 from catfish_operator.connection import Connection
 from catfish_operator.controller.announcer import Announcer
 from catfish_operator.controller.cache import Cache
@@ -55,6 +55,9 @@ class Parts:
         self._cluster = KubernetesCluster(connection, write_seconds=self._write_seconds)
         self._cache, self._queue = Cache(), Queue(clock=time.monotonic)
         self._readings = PodReadings(session=pods, answered=lambda key: self._queue.add(Key(*key)))
+        needed = tuple(kind for kind in KINDS if not kind.optional)
+        self._watches = self._source(needed)
+        self._optional = {kind: self._source((kind,)) for kind in KINDS if kind.optional}
         self._resync = self._listing()
         health.ready = lambda: len(self._queue) if health.filled and self._write_seconds() > 0 else 0
         metrics.leader.set_function(lambda: float(self._write_seconds() > 0))
@@ -72,15 +75,10 @@ class Parts:
             ended=lambda how: self._metrics.events.labels(result=how).inc(),
         )
         worker = self._worker(Announcer(put=events.put, count=self._metrics.count_rollout))
-        source = EventSource(
-            cluster=self._cluster,
-            observe=self._observe,
-            namespace=self._settings.namespace,
-            started=self._metrics.sources.inc,
-        )
         return [
             self._resync.run(),
-            source.run(),
+            self._watches.run(),
+            *(source.run() for source in self._optional.values()),
             watch_lag(self._health, seen=self._metrics.lag.set),
             events.run(),
             *([self._leadership.run()] if self._leadership else []),
@@ -103,6 +101,11 @@ class Parts:
         if self._leadership:
             await self._leadership.leading()
 
+    def _found(self, kind: Kind, served: bool) -> None:
+        """Takes note of whether the API server knows an optional kind."""
+        self._cache.know_served(kind, served=served)
+        self._optional[kind].found(served=served)
+
     def _observe(self, kind: Kind, event: str | None, item: Json) -> None:
         """Takes note of a watch event; the models that it concerns are looked at."""
         changed = self._cache.forget(kind, item) if event == "DELETED" else self._cache.observe(kind, item)
@@ -119,6 +122,15 @@ class Parts:
             known=self._health.leader_seen,
         )
 
+    def _source(self, kinds: tuple[Kind, ...]) -> EventSource:
+        return EventSource(
+            kinds=kinds,
+            cluster=self._cluster,
+            observe=self._observe,
+            namespace=self._settings.namespace,
+            started=self._metrics.sources.inc,
+        )
+
     def _listing(self) -> Resync:
         return Resync(
             cluster=self._cluster,
@@ -127,6 +139,7 @@ class Parts:
             health=self._health,
             namespace=self._settings.namespace,
             every=self._settings.resync_seconds,
+            found=self._found,
             ended=lambda how: self._metrics.resyncs.labels(result=how).inc(),
         )
 
@@ -141,6 +154,7 @@ class Parts:
             cluster=self._cluster,
             memory=self._cache,
             observer=observer,
+            clock=time.monotonic,
             announce=announcer.status_written,
             repaired=announcer.done,
         )

@@ -6,6 +6,7 @@ asked for. Status is said last and on every path: also when an action was refuse
 
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -22,6 +23,10 @@ log = logging.getLogger(__name__)
 # Looks at one model in a row. Two are the rule (act, then see that nothing is left to do); more are needed
 # when others write at the same time. A model that is not settled then waits for its back-off.
 LOOKS = 6
+
+PACE_SECONDS = 1.0
+"""Between two writes of a status that differ only in how far the same thing is. The pods of one model come up together,
+and each is two events or more: a write for each of them would be most of what a new model asks of the API server."""
 
 
 class Memory(Protocol):
@@ -43,6 +48,7 @@ class Reconciler:
         cluster: Cluster,
         memory: Memory,
         observer: Observer,
+        clock: Callable[[], float],
         announce: Callable[[Json, Json | None, Json], None] = lambda *_: None,
         repaired: Callable[[Observed, Action], None] = lambda *_: None,
     ) -> None:
@@ -52,6 +58,7 @@ class Reconciler:
             cluster: where is written.
             memory: what is known.
             observer: looks at a model.
+            clock: a monotonic clock in seconds.
             announce: told of each status written: the model, the status before, the status after.
             repaired: told of each action done, once nothing is left to do: what was seen before it, and the action.
         """
@@ -60,6 +67,8 @@ class Reconciler:
         self._repaired = repaired
         self._memory = memory
         self._observer = observer
+        self._clock = clock
+        self._said: dict[Key, float] = {}  # when a model's status was written last
 
     async def reconcile(self, key: Key) -> float | None:
         """Looks at one model until nothing is left to do.
@@ -77,6 +86,7 @@ class Reconciler:
         for _ in range(LOOKS):
             observed = self._observer.look(key)
             if observed is None:
+                self._said.pop(key, None)
                 return None
             planned = plan.plan(observed)
             if planned.confirm and not confirmed:
@@ -87,7 +97,7 @@ class Reconciler:
             if isinstance(failure, errors.Stale) or (failure is None and planned.actions):
                 continue
             try:
-                await self._say(key, refused=failure)
+                unsaid = await self._say(key, refused=failure)
             except errors.Stale:
                 await self._read(MODEL, *key)
                 continue
@@ -95,7 +105,8 @@ class Reconciler:
                 self._repaired(before, action)
             if failure is not None:
                 raise failure
-            return planned.requeue_after
+            waits = (planned.requeue_after, unsaid)
+            return min((seconds for seconds in waits if seconds is not None), default=None)
         error = errors.Unsettled(f"{key[0]}/{key[1]}: changed by somebody else faster than it can be settled")
         written = [_address(action) for _, action in done]
         if written and written.count(written[-1]) >= LOOKS - 1:  # each time, and it was another the next time
@@ -131,8 +142,7 @@ class Reconciler:
         kind, namespace, name = _address(action)
         match action:
             case Apply(uid=None):
-                await self._make_sure_it_is_new(kind, namespace, name, met=met)
-                self._learn(kind, await self._cluster.apply(action.manifest, uid=None), "created")
+                self._learn(kind, await self._create(kind, action.manifest, met=met), "created")
             case Apply():
                 self._learn(kind, await self._cluster.apply(action.manifest, uid=action.uid), "updated")
             case Replace():
@@ -158,19 +168,21 @@ class Reconciler:
                 self._memory.absent(kind, namespace, name)
                 log.info("deleted %s %s/%s", kind.kind, namespace, name)
 
-    async def _make_sure_it_is_new(
-        self, kind: Kind, namespace: str, name: str, *, met: set[tuple[str, str]]
-    ) -> None:
-        """Looks into the store before creating: the cache may be late, and sees only what has our label."""
-        live = await self._cluster.get(kind, namespace=namespace, name=name)
-        if live is None:
-            return
-        self._memory.observe(kind, live, live=True)
+    async def _create(self, kind: Kind, manifest: Json, *, met: set[tuple[str, str]]) -> Json:
+        """Makes an object. One that is there is read: the cache may be late, and sees only what has our label."""
+        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
         if (kind.kind, name) in met:  # the plan knows of it and still wants to create it
             message = f"{kind.kind} {name} exists and belongs to somebody else"
             raise errors.Refused(reason="NameConflict", message=message)
-        met.add((kind.kind, name))
-        raise errors.Noted(f"{kind.kind} {namespace}/{name} exists already")
+        try:
+            return await self._cluster.apply(manifest, uid=None)
+        except errors.Stale as error:
+            live = await self._cluster.get(kind, namespace=namespace, name=name)
+            if live is None:
+                raise
+            self._memory.observe(kind, live, live=True)
+            met.add((kind.kind, name))
+            raise errors.Noted(f"{kind.kind} {namespace}/{name} exists already") from error
 
     def _learn(self, kind: Kind, item: Json, what: str) -> None:
         self._memory.observe(kind, item, live=True)
@@ -198,16 +210,28 @@ class Reconciler:
 
     async def _say(
         self, key: Key, *, refused: errors.CatfishError | None, about: Action | None = None
-    ) -> None:
-        """Writes the status if it differs from the live one. `about`: what could not be settled."""
+    ) -> float | None:
+        """Writes the status if it differs from the live one.
+
+        Args:
+            key: the model.
+            refused: what went wrong with the last action.
+            about: what could not be settled.
+
+        Returns:
+            Seconds after which it should be written, if it is too soon for so little news; else None.
+        """
         observed = self._observer.look(key)
         if observed is None or "deletionTimestamp" in observed.body["metadata"]:
-            return
+            return None
         live = observed.body.get("status")
         verdict = _verdict(refused, about)
         wanted = status.status(observed, plan.plan(observed), refused=verdict)
         if not status.differs(live, wanted):
-            return
+            return None
+        left = self._said.get(key, -math.inf) + PACE_SECONDS - self._clock()
+        if left > 0 and not status.turns(live, wanted):
+            return left
         try:
             self._memory.observe(
                 MODEL, await self._cluster.patch_status(observed.body, status=wanted), live=True
@@ -215,10 +239,12 @@ class Reconciler:
         except errors.NeedsWorld:
             if refused is None:
                 raise
-            return  # the first failure is the one to speak of; the status is said on the next look
+            return None  # the first failure is the one to speak of; the status is said on the next look
+        self._said[key] = self._clock()
         self._announce(observed.body, live, wanted)
         if (live or {}).get("message") != wanted.get("message"):
             log.info("%s/%s: %s", *key, wanted.get("message"))
+        return None
 
 
 def _verdict(refused: errors.CatfishError | None, about: Action | None) -> Verdict | None:

@@ -16,6 +16,9 @@ from catfish_operator.resources.metadata import claim, selector
 LOADED = ("warming", "verifying", "ready", "draining")
 """The stages of docs/contract.md that a pod reaches with its weights loaded."""
 
+PASSING = frozenset({"Applying", "RolloutStarted", "PodsStarting"})
+"""Reasons that every rollout passes through, one as good as the other."""
+
 COUNTS = ("replicas", "readyReplicas", "updatedReplicas", "availableReplicas")
 
 
@@ -46,6 +49,23 @@ def status(observed: Observed, plan: Plan, *, refused: Verdict | None = None) ->
 def differs(live: Json | None, wanted: Json) -> bool:
     """Says whether the live status must be written anew."""
     return (live or {}) != wanted
+
+
+def turns(live: Json | None, wanted: Json) -> bool:
+    """Says whether a status tells more than how far the same thing is: it is then written without delay."""
+    return _gist(live or {}) != _gist(wanted)
+
+
+def _gist(status: Json) -> Json:
+    """A status without its counts and its words."""
+    conditions = [
+        {key: value for key, value in item.items() if key != "message"}
+        | {"reason": "" if item.get("reason") in PASSING else item.get("reason")}
+        for item in status.get("conditions") or []
+    ]
+    serving = [{**item, "pods": 0} for item in status.get("servingRevisions") or []]
+    counts = dict.fromkeys((*COUNTS, "message"))
+    return {**status, **counts, "conditions": conditions, "servingRevisions": serving}
 
 
 def _serving(observed: Observed, model: CatfishModel | None) -> list[Json]:

@@ -13,11 +13,19 @@ from demo.kube import wait_for
 from localcluster import cluster
 from tests.cluster_fixtures import QUICK, STARTED
 from tests.e2e.audit import AuditOfRun
-from tests.integration.rights import granted, used
+from tests.integration.rights import SERVICE_MONITORS, TAKEN, granted, in_the_way, used
 
 pytestmark = pytest.mark.e2e
 CHILDREN = ("deployment", "service", "pdb", "hpa", "servicemonitor")
 LABEL = "app.kubernetes.io/name"
+
+
+@pytest.fixture
+def service_monitors(kube):
+    """The kind of the Prometheus operator, which comes while the operator runs."""
+    kube.apply(SERVICE_MONITORS)
+    yield
+    kube.run("delete", "crd", SERVICE_MONITORS["metadata"]["name"])
 
 
 class Home:
@@ -55,6 +63,7 @@ class Home:
         return sum((item.get("series") or {}).get("count", 1) for item in told)
 
 
+@pytest.mark.usefixtures("service_monitors")
 def test_all_that_a_model_has_comes_is_kept_as_it_was_and_goes(kube, namespace, installation):
     home = Home(kube, namespace)
     spec = {
@@ -82,6 +91,7 @@ def test_all_that_a_model_has_comes_is_kept_as_it_was_and_goes(kube, namespace, 
     )
     the_lease_is_made_again(kube, installation)
     home.proven()
+    what_is_in_the_way_is_left_alone(home)
 
 
 def its_label_is_put_back(home, kind):
@@ -115,6 +125,28 @@ def a_bad_update_is_undone(home):
     model.rolled_back(home.kube, "catfish", "ArchitectureMismatch", home.namespace)
     home.change(model={"architecture": "resnet18"})
     home.proven()
+
+
+def what_is_in_the_way_is_left_alone(home):
+    revision = ""
+    for plural in TAKEN:
+        foreign, spec = in_the_way(plural, revision)
+        name = f"taken-{plural}"
+        foreign["metadata"]["namespace"] = home.namespace
+        home.kube.apply(foreign)
+        manifest = model.manifest(name, home.namespace, **spec)
+        if "autoscaling" in spec:
+            del manifest["spec"]["replicas"]
+        home.kube.apply(manifest)
+
+        def conflict(name=name):
+            body = home.kube.get("cfm", name, home.namespace)
+            return model.condition(body, "Stalled").get("reason") == "NameConflict" and body
+
+        stalled = wait_for("a name conflict to be told", conflict, seconds=30)
+        revision = stalled["status"]["targetRevision"].rpartition("-")[2]
+        home.run("delete", "cfm", name)
+        home.run("delete", plural, foreign["metadata"]["name"])
 
 
 def the_lease_is_made_again(kube, installation):

@@ -16,10 +16,11 @@ from tests.integration.operator_process import (
     MODELS,
     REVISIONS,
     SERVICES,
+    condition,
     model,
     wait_for,
 )
-from tests.integration.rights import SERVICE_MONITORS, granted, used
+from tests.integration.rights import TAKEN, granted, in_the_way, service_monitors, used
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"
 
@@ -36,21 +37,6 @@ class Watched(House):
 
     def until_used(self, *right, what):
         wait_for(lambda: right in used(self.audit), seconds=40, what=what)
-
-
-@pytest.fixture
-def service_monitors(api, kubectl):
-    """The CRD of the Prometheus operator, as far as a ServiceMonitor needs it."""
-    crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    api.create(crds, SERVICE_MONITORS)
-    wait_for(
-        lambda: (
-            "servicemonitors" in kubectl("api-resources", "--api-group=monitoring.coreos.com", check=False)
-        ),
-        what="the kind is served",
-    )
-    yield
-    api.delete(f"{crds}/servicemonitors.monitoring.coreos.com")
 
 
 def live_through_everything(house, kubectl):
@@ -128,6 +114,27 @@ def optional_children(house):
         house.until_used(group, plural, "delete", what=f"the child for {field} deleted")
 
 
+def names_that_are_taken(house):
+    """What is in the way of a new child is read, and left alone."""
+    revision = ""
+    for plural in TAKEN:
+        foreign, spec = in_the_way(plural, revision)
+        group, _, version = foreign["apiVersion"].rpartition("/")
+        root = f"/apis/{group}/{version}" if group else f"/api/{version}"
+        house.api.create(f"{root}/namespaces/{house.namespace}/{plural}", foreign)
+        house.create(model(f"taken-{plural}", **spec))
+        house.until_used(group, plural, "get", what=f"somebody else's {plural} read")
+        stalled = wait_for(
+            lambda plural=plural: (
+                condition(found := house.get(MODELS, f"taken-{plural}"), "Stalled").get("reason")
+                == "NameConflict"
+                and found
+            ),
+            what="a name conflict",
+        )
+        revision = stalled["status"]["targetRevision"].rpartition("-")[2]
+
+
 def adopt_a_revision(house):
     """A revision that lost its owner is given it again."""
     (first, *_) = house.revisions()
@@ -135,7 +142,13 @@ def adopt_a_revision(house):
     house.until_used("apps", "controllerrevisions", "patch", what="an adopted revision")
 
 
-@pytest.mark.usefixtures("service_monitors")
+@pytest.fixture
+def with_service_monitors(api, kubectl):
+    with service_monitors(api, kubectl):
+        yield
+
+
+@pytest.mark.usefixtures("with_service_monitors")
 def test_every_right_is_used_and_none_is_missing(start, plane, api, kubectl, namespace):
     api.delete(LEASES.format("catfish-system") + "/catfish-operator")
     audit = Audit(plane.audit_log)
@@ -146,6 +159,7 @@ def test_every_right_is_used_and_none_is_missing(start, plane, api, kubectl, nam
         adopt_a_revision(house)
         roll_back(house)
         optional_children(house)
+        names_that_are_taken(house)
         house.settle()
     assert audit.forbidden() == []
     needed, given = used(audit), granted()

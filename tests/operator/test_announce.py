@@ -52,7 +52,7 @@ ROLLED_BACK = status(up_to_date=(False, "RolledBack"), stalled="ChecksumMismatch
         (
             moving("RolloutStarted"),
             status(up_to_date=(True, "RolloutCompleted"), reconciling="Baking"),
-            [("Normal", "RolloutCompleted", "RollOut"), ("Normal", "Baking", "RollOut")],
+            [("Normal", "RolloutCompleted", "RollOut")],
         ),
         (
             status(up_to_date=(True, "RolloutCompleted"), reconciling="Baking"),

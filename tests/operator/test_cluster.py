@@ -1,9 +1,11 @@
 """What the API server's answers mean, and what is sent to it."""
 
+import asyncio
+
 import pytest
 
 from catfish_operator import errors
-from catfish_operator.cluster import KINDS, MODEL, kind_of, merge_patch
+from catfish_operator.cluster import KINDS, MODEL, KubernetesCluster, kind_of, merge_patch
 from catfish_operator.connection import error_of, in_cluster, in_cluster_server
 
 QUOTA = 'deployments.apps "cat" is forbidden: exceeded quota: tight, requested: count/deployments.apps=1'
@@ -73,6 +75,60 @@ def test_a_namespace_on_its_way_out_is_not_a_persons_fault():
 )
 def test_a_merge_patch_turns_one_into_the_other(live, wanted, patch):
     assert merge_patch(live, wanted) == patch
+
+
+class Discovery:
+    """The two places where a kind is looked for."""
+
+    def __init__(self, *, groups, plurals):
+        versions = [{"versions": [{"groupVersion": name}]} for name in groups]
+        self._answers = {"/apis": {"groups": versions}}
+        if plurals is not None:
+            self._answers[f"/apis/{MODEL.api_version}"] = {"resources": [{"name": name} for name in plurals]}
+
+    async def call(self, _, path):
+        if path not in self._answers:
+            raise errors.NotServed("404")
+        return self._answers[path]
+
+
+@pytest.mark.parametrize(
+    ("groups", "plurals", "served"),
+    [
+        (["apps/v1", MODEL.api_version], ["catfishmodels"], True),
+        (["apps/v1"], ["catfishmodels"], False),  # kopf would not find it yet
+        (["apps/v1", MODEL.api_version], ["others"], False),
+        (["apps/v1", MODEL.api_version], None, False),
+    ],
+    ids=["served", "its group is not listed yet", "another kind of the group", "its group is going"],
+)
+def test_a_kind_is_served_once_kopf_would_find_it(groups, plurals, served):
+    cluster = KubernetesCluster(Discovery(groups=groups, plurals=plurals))
+    assert asyncio.run(cluster.served(MODEL)) is served
+
+
+class Recorder:
+    """Remembers what is sent."""
+
+    def __init__(self):
+        self.query, self.sent = {}, {}
+
+    async def call(self, _method, _path, *, query, body, **_):
+        self.query, self.sent = query, body["metadata"]
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("uid", "precondition", "force"),
+    [(None, {"resourceVersion": "1"}, "false"), ("u", {"uid": "u"}, "true")],
+    ids=["only if there is none", "only onto this one"],
+)
+def test_an_apply_names_the_object_that_it_is_for(uid, precondition, force):
+    there = {"namespace": "default", "name": "cat"}
+    recorder = Recorder()
+    manifest = {"apiVersion": "v1", "kind": "Service", "metadata": there}
+    asyncio.run(KubernetesCluster(recorder).apply(manifest, uid=uid))
+    assert (recorder.sent, recorder.query["force"]) == ({**there, **precondition}, force)
 
 
 def test_where_objects_lie():

@@ -12,6 +12,9 @@ from catfish_operator import errors, handlers
 from catfish_operator.cluster import CHILDREN, KINDS, MODEL_LABEL
 from tests.operator.fakes import FakeCluster
 
+NEEDED = tuple(kind for kind in KINDS if not kind.optional)
+(OPTIONAL,) = (kind for kind in KINDS if kind.optional)
+
 
 def test_kopf_tries_for_ever_and_never_waits_longer_than_15_seconds():
     delays = list(itertools.islice(handlers.EndlessBackoff(), 1000))
@@ -44,7 +47,7 @@ def test_children_are_watched_by_our_label_alone():
 
 
 def test_the_only_handlers_are_event_handlers_so_kopf_has_nothing_to_write():
-    registry = handlers.registry(lambda *_: None)
+    registry = handlers.registry(KINDS, lambda *_: None)
     assert len(registry._watching.get_all_handlers()) == len(KINDS)
     for others in (registry._changing, registry._spawning, registry._indexing, registry._webhooks):
         assert list(others.get_all_handlers()) == []
@@ -62,7 +65,7 @@ def test_trap_kopf_cancels_every_task_made_after_its_start():
 
 def test_an_event_is_handed_on_with_its_kind():
     seen = []
-    registry = handlers.registry(lambda *event: seen.append(event))
+    registry = handlers.registry(KINDS, lambda *event: seen.append(event))
     (handler, *_) = registry._watching.get_all_handlers()
     asyncio.run(handler.fn(event={"type": "ADDED", "object": {"x": 1}}, body=None))
     assert seen == [(KINDS[0], "ADDED", {"x": 1})]
@@ -80,7 +83,11 @@ def test_watching_begins_again_after_kopf_has_ended_and_its_end_reaches_nobody(m
 
     async def scenario():
         source = handlers.EventSource(
-            cluster=FakeCluster(), observe=lambda *_: None, namespace="team-a", started=lambda: None
+            kinds=NEEDED,
+            cluster=FakeCluster(),
+            observe=lambda *_: None,
+            namespace="team-a",
+            started=lambda: None,
         )
         task = asyncio.create_task(source.run())
         async with asyncio.timeout(10):
@@ -94,7 +101,7 @@ def test_watching_begins_again_after_kopf_has_ended_and_its_end_reaches_nobody(m
 
 
 def test_watching_waits_for_the_crd_also_while_nobody_answers(monkeypatch):
-    monkeypatch.setattr(handlers, "CRD_EVERY", 0.001)
+    monkeypatch.setattr(handlers, "SERVED_EVERY", 0.001)
     cluster, started = FakeCluster(), []
 
     async def served_later(_):
@@ -111,6 +118,7 @@ def test_watching_waits_for_the_crd_also_while_nobody_answers(monkeypatch):
 
     async def scenario():
         source = handlers.EventSource(
+            kinds=NEEDED,
             cluster=cluster,
             observe=lambda *_: None,
             namespace="",
@@ -139,7 +147,7 @@ def test_a_source_that_is_stopped_stops_kopf(monkeypatch):
 
     async def scenario():
         source = handlers.EventSource(
-            cluster=FakeCluster(), observe=lambda *_: None, namespace="", started=lambda: None
+            kinds=NEEDED, cluster=FakeCluster(), observe=lambda *_: None, namespace="", started=lambda: None
         )
         task = asyncio.create_task(source.run())
         assert await asyncio.to_thread(began.wait, 10)
@@ -149,6 +157,41 @@ def test_a_source_that_is_stopped_stops_kopf(monkeypatch):
 
     asyncio.run(scenario())
     assert ended == [True]
+
+
+def test_an_optional_kind_is_watched_from_when_a_listing_finds_it_until_one_finds_it_gone(monkeypatch):
+    lives = asyncio.Queue()
+
+    async def obedient(*, registry, stop_flag, **_):
+        watched = {handler.selector.any_name for handler in registry._watching.get_all_handlers()}
+        loop.call_soon_threadsafe(lives.put_nowait, ("begins", watched))
+        await stop_flag.wait()
+        loop.call_soon_threadsafe(lives.put_nowait, ("ends", watched))
+
+    monkeypatch.setattr(kopf, "operator", obedient)
+    monkeypatch.setattr(handlers, "RESTART_SECONDS", (0.001, 0.002))
+
+    async def scenario():
+        nonlocal loop
+        loop, cluster = asyncio.get_running_loop(), FakeCluster()
+        source = handlers.EventSource(
+            kinds=(OPTIONAL,), cluster=cluster, observe=lambda *_: None, namespace="", started=lambda: None
+        )
+        task = asyncio.create_task(source.run())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert cluster.calls == []  # nobody is asked for ever about what is not there
+        async with asyncio.timeout(10):
+            for served, then in ((True, "begins"), (False, "ends"), (True, "begins")):
+                source.found(served=served)
+                source.found(served=served)  # as each listing says again
+                assert await lives.get() == (then, {OPTIONAL.plural})
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return lives.qsize()
+
+    loop = None
+    assert asyncio.run(scenario()) == 1  # the end that it was stopped with
 
 
 def test_trap_kopf_wants_a_user_with_a_name_unless_it_is_told_who_it_is(monkeypatch):

@@ -35,20 +35,22 @@ class World:
         self.cluster, self.cache = FakeCluster(), Cache()
         self.plan = lambda _: ()
         self.requeue_after = None
+        self.clock = 0.0
+        self.repaired = []
         body = {"apiVersion": "catfish.dev/v1alpha1", "kind": "CatfishModel", "spec": {}}
         self.model = self.cluster.put({**body, "metadata": {"namespace": "default", "name": "cat"}})
         self.cache.observe(MODEL, self.model)
-
-    def reconcile(self):
         observer = Observer(memory=self.cache, readings=NoReadings(), now=lambda: NOW, clock=lambda: 0.0)
-        self.repaired = []
-        reconciler = Reconciler(
+        self.reconciler = Reconciler(
             cluster=self.cluster,
             memory=self.cache,
             observer=observer,
+            clock=lambda: self.clock,
             repaired=lambda _, action: self.repaired.append(action),
         )
-        return asyncio.run(reconciler.reconcile(KEY))
+
+    def reconcile(self):
+        return asyncio.run(self.reconciler.reconcile(KEY))
 
     def see(self, kind, item):
         self.cache.observe(kind, copy.deepcopy(item), live=True)
@@ -82,11 +84,10 @@ def one_deployment(observed):
     return ()
 
 
-def test_what_is_missing_is_looked_for_live_then_made_and_then_said(world):
+def test_what_is_missing_is_made_and_then_said(world):
     world.plan = one_deployment
     world.reconcile()
     assert world.cluster.calls == [
-        ("get", "Deployment", "cat"),
         ("apply", "Deployment", "cat"),
         ("patch_status", "CatfishModel", "cat"),
     ]
@@ -107,19 +108,28 @@ def test_a_model_that_is_gone_costs_no_request(world):
 
 
 def test_a_child_that_the_cache_had_missed_is_not_written_to(world):
-    world.cluster.put(child(replicas=2))
+    there = world.cluster.put(child(replicas=2))
     world.plan = one_deployment
     world.reconcile()
-    assert [call[0] for call in world.cluster.calls] == ["get", "patch_status"]
+    assert [call[0] for call in world.cluster.calls] == ["apply", "get", "patch_status"]
+    assert world.cluster.objects["Deployment", *KEY] == there
 
 
 def test_a_child_that_stays_invisible_to_the_plan_is_a_name_conflict(world):
-    world.cluster.put(child(replicas=7))
+    there = world.cluster.put(child(replicas=7))
     world.plan = lambda _: (Apply(manifest=child(replicas=2)),)
     with pytest.raises(errors.Refused) as caught:
         world.reconcile()
     assert caught.value.reason == "NameConflict"
-    assert world.cluster.writes() == [("patch_status", "CatfishModel", "cat")]
+    assert [call[0] for call in world.cluster.calls] == ["apply", "get", "patch_status"]
+    assert world.cluster.objects["Deployment", *KEY] == there
+
+
+def test_a_child_that_was_in_the_way_and_is_gone_is_made(world):
+    world.plan = one_deployment
+    world.cluster.trouble["apply", "Deployment"] = [errors.Stale("409")]
+    world.reconcile()
+    assert world.cluster.objects["Deployment", *KEY]["spec"] == {"replicas": 2}
 
 
 def test_a_refusal_is_said_in_status_and_raised(world):
@@ -251,3 +261,40 @@ def test_nothing_is_said_of_a_model_that_is_being_deleted(world):
 def test_the_plan_says_when_to_look_again(world):
     world.requeue_after = 7.0
     assert world.reconcile() == 7.0
+
+
+def ready(number, *, condition="False"):
+    """A status that says how many pods are ready."""
+    conditions = [
+        {"type": "Ready", "status": condition, "reason": "PodsStarting", "message": f"{number} are"}
+    ]
+    return {"message": f"{number} are ready", "readyReplicas": number, "conditions": conditions}
+
+
+def test_how_far_the_same_thing_is_is_said_once_a_second_and_never_forgotten(world, monkeypatch):
+    for clock, said, written, again in (
+        (0.0, ready(0), ready(0), None),
+        (0.2, ready(1), ready(0), 0.8),
+        (0.5, ready(2), ready(0), 0.5),
+        (1.0, ready(2), ready(2), None),
+        (1.5, ready(2), ready(2), None),
+        (1.75, ready(3), ready(2), 0.25),
+    ):
+        monkeypatch.setattr(status, "status", lambda *_, said=said, **__: said)
+        world.clock = clock
+        assert (world.reconcile(), world.status) == (pytest.approx(again) if again else None, written)
+
+
+def test_a_condition_that_turns_is_said_at_once(world, monkeypatch):
+    for clock, said in ((0.0, ready(0)), (0.1, ready(1, condition="True")), (0.2, ready(0))):
+        monkeypatch.setattr(status, "status", lambda *_, said=said, **__: said)
+        world.clock = clock
+        assert (world.reconcile(), world.status) == (None, said)
+
+
+def test_what_is_still_to_be_said_does_not_put_off_the_next_look(world, monkeypatch):
+    world.requeue_after = 0.3
+    for clock, number, again in ((0.0, 0, 0.3), (0.2, 1, 0.3), (0.8, 1, 0.2)):
+        monkeypatch.setattr(status, "status", lambda *_, number=number, **__: ready(number))
+        world.clock = clock
+        assert world.reconcile() == pytest.approx(again)

@@ -208,3 +208,23 @@ def test_what_came_of_the_golden_images_is_told():
     world.readings = {}
     message = next(item["message"] for item in world.status()["conditions"] if item["type"] == "WeightsReady")
     assert message.endswith("loaded the weights: 3 of 4 golden images were answered right.")
+
+
+def test_a_status_turns_with_a_condition_a_reason_or_a_fact_and_not_with_a_count():
+    world = World(body(replicas=2))
+    world.settle()
+    before = world.status()
+    assert not status.turns(before, before)
+    assert status.turns(None, before)
+    live = world.deployment()
+    live["status"] = {
+        "observedGeneration": live["metadata"]["generation"],
+        "replicas": 2,
+        "updatedReplicas": 2,
+    }
+    counted = world.status()
+    assert counted != before
+    assert not status.turns(before, counted)
+    world.roll_out()
+    assert status.turns(counted, world.status())
+    assert status.turns(before, {**before, "url": "http://cat"})

@@ -175,8 +175,7 @@ def a_resync(cluster, cache, queue, health, **kwargs):
         health=health,
         namespace="",
         every=60,
-        ended=lambda _: None,
-        **kwargs,
+        **{"found": lambda *_: None, "ended": lambda _: None} | kwargs,
     )
 
 
@@ -241,3 +240,16 @@ def test_a_kind_that_the_cluster_may_lack_is_no_trouble_and_any_other_is(clock):
     cluster.trouble["list_all", "ServiceMonitor"] = [errors.NotServed("404")]
     asyncio.run(a_resync(cluster, cache, queue, health).once())
     assert health.filled
+
+
+def test_of_a_kind_that_the_cluster_may_lack_each_resync_tells_whether_it_is_there(clock):
+    cluster, queue, health, told = FakeCluster(), Queue(clock=clock), Health(clock=clock), []
+    resync = a_resync(cluster, Cache(), queue, health, found=lambda *found: told.append(found))
+    for trouble in ([], [errors.NotServed("404")], []):
+        cluster.trouble["list_all", "ServiceMonitor"] = trouble
+        asyncio.run(resync.once())
+    assert [(kind.kind, served) for kind, served in told] == [
+        ("ServiceMonitor", True),
+        ("ServiceMonitor", False),
+        ("ServiceMonitor", True),
+    ]

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable
 
 from catfish_operator import errors
-from catfish_operator.cluster import KINDS, MODEL, Cluster, Listing
+from catfish_operator.cluster import KINDS, MODEL, Cluster, Kind, Listing
 from catfish_operator.controller.cache import Cache
 from catfish_operator.controller.health import Health
 from catfish_operator.controller.queue import Queue
@@ -34,14 +34,28 @@ class Resync:
         health: Health,
         namespace: str,
         every: float,
+        found: Callable[[Kind, bool], None],
         ended: Callable[[str], None],
     ) -> None:
+        """Prepares the listing.
+
+        Args:
+            cluster: what is listed.
+            cache: what is replaced.
+            queue: takes every model after each listing.
+            health: told how each ended.
+            namespace: the only one to list; empty: all.
+            every: seconds between two.
+            found: told of each kind that a cluster may lack whether this one has it.
+            ended: called with `completed` or `failed`.
+        """
         self._cluster = cluster
         self._cache = cache
         self._queue = queue
         self._health = health
         self._namespace = namespace
         self._every = every
+        self._found = found
         self._ended = ended
         self._failures = 0
         self._crd_missed = False
@@ -79,17 +93,21 @@ class Resync:
     async def _list_all(self) -> None:
         """Children first: a model is never seen without those children that it had when it was listed."""
         for kind in reversed(KINDS):
-            try:
-                listing = await self._cluster.list_all(kind, namespace=self._namespace)
-            except errors.NotServed:
-                if kind is not MODEL and not kind.optional:
-                    raise
-                listing = Listing(items=[], resource_version=0)
-                if kind is MODEL and not self._crd_missed:
-                    log.warning("the CatfishModel CRD is not installed; waiting for it")
-                self._crd_missed = self._crd_missed or kind is MODEL
-                self._cache.know_served(kind, served=False)
-            else:
-                self._crd_missed = self._crd_missed and kind is not MODEL
-                self._cache.know_served(kind, served=True)
-            self._cache.replace(kind, listing)
+            listing = await self._list(kind)
+            if kind.optional:
+                self._found(kind, listing is not None)
+            self._cache.replace(kind, listing or Listing(items=[], resource_version=0))
+
+    async def _list(self, kind: Kind) -> Listing | None:
+        """A kind's listing; None if the API server does not know the kind, and may not."""
+        try:
+            listing = await self._cluster.list_all(kind, namespace=self._namespace)
+        except errors.NotServed:
+            if kind is not MODEL and not kind.optional:
+                raise
+            if kind is MODEL and not self._crd_missed:
+                log.warning("the CatfishModel CRD is not installed; waiting for it")
+                self._crd_missed = True
+            return None
+        self._crd_missed = self._crd_missed and kind is not MODEL
+        return listing
