@@ -14,7 +14,7 @@ GOLDEN = "golden"
 """The ConfigMap with the golden images, in each namespace."""
 
 DEADLINE, CANARY, BAKE, MIN_READY = 60, 20, 20, 10
-"""Seconds; printed beside every figure that was measured with them. The last is what a spec that does not say it has."""
+"""Seconds; printed beside every figure that was measured with them. The last is the default."""
 
 Patience = Literal["none", "after ready", "strikes", "deadline"]
 
