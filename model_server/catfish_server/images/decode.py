@@ -86,7 +86,7 @@ def decode(
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _check_size(image.size, max_pixels)
                 whole = image.width * image.height
-                buffered = image.format == "JPEG" and _check_scans(data)
+                buffered = jpeg.is_jpeg(data) and _check_scans(data)
                 if shorter_side is not None:
                     _decode_smaller(image, shorter_side)
                 if canvas is None:

@@ -1,10 +1,16 @@
 """What a JPEG's headers tell of the memory and the time that decoding it takes: ITU-T T.81, annex B."""
 
+START_OF_IMAGE = b"\xff\xd8"
 START_OF_SCAN = b"\xff\xda"
 NO_FRAMES = frozenset({0xC4, 0xC8, 0xCC})
 """Markers between those of the frames (SOF0 to SOF15): tables, an extension, and conditioning."""
 
 PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+
+
+def is_jpeg(data: bytes) -> bool:
+    """Says whether the decoder of JPEGs will read the file; its other names, as MPO, are by what is in it."""
+    return data.startswith(START_OF_IMAGE)
 
 
 def scans(data: bytes) -> int:
