@@ -8,10 +8,10 @@ import warnings
 from contextlib import ExitStack
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from catfish_server.errors import RequestError
-from catfish_server.images import jpeg, webp
+from catfish_server.images import jpeg, metadata, webp
 from catfish_server.images.room import PIXELS, Room
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
@@ -36,6 +36,9 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 # Pillow's own check warns or raises by thresholds of its own; `_check_size` is the limit here.
 Image.MAX_IMAGE_PIXELS = None
+
+# Of all texts of a PNG once they are unpacked, in characters of up to four bytes; Pillow's own limit is 64 Mi.
+PngImagePlugin.MAX_TEXT_MEMORY = metadata.MAX_BYTES
 
 
 class NotAnImage(RequestError):
@@ -74,9 +77,11 @@ def decode(
     Raises:
         NotAnImage: no known format.
         BrokenImage: truncated or damaged, a thread of pixels, or a JPEG of very many scans.
+        TooMuchMetadata: more pieces or bytes beside the picture than `metadata` allows.
         TooManyPixels: more than `max_pixels`.
         Overloaded: the others need all of the room.
     """
+    metadata.check(data)
     try:
         with ExitStack() as held:
             # WebP's decoder allocates its canvas while the file is opened, so its header is read before.
