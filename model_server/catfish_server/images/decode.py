@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageErro
 
 from catfish_server.errors import RequestError
 from catfish_server.images import jpeg, metadata, webp
-from catfish_server.images.room import PIXELS, Room
+from catfish_server.images.room import DECODED, Room
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 """What is decoded; of an animation the first frame."""
@@ -29,7 +29,7 @@ MAX_SCANS = 100
 _SPARE_SCALE = 2
 """How many times larger than needed an image is kept at least: the filter after it is to see detail."""
 
-_ROOM = Room(PIXELS)
+_ROOM = DECODED
 
 # Pillow warns of much that is odd in a file; a stranger's file is no news for this server's log.
 warnings.filterwarnings("ignore", module=r"PIL\.")

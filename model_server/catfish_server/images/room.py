@@ -63,3 +63,7 @@ class Room:
             with self._changed:
                 self.taken -= size
                 self._changed.notify_all()
+
+
+DECODED = Room(PIXELS)
+"""For the pixels of this process's images, while they are decoded and while they are resized."""
