@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torchvision import models
 
 from catfish_server import errors
-from catfish_server.inference import build
+from catfish_server.inference import build, exhausted
 from catfish_server.lifecycle import Lifecycle, Stage
 from catfish_server.settings import Settings
 from catfish_server.weights.sandbox import Sandbox
@@ -152,3 +152,44 @@ def test_safetensors_may_name_their_classes(built, tmp_path, classes):
 def test_classes_that_cannot_be_used_are_told(built, tmp_path, classes, failure, says):
     with pytest.raises(failure, match=says):
         built(saved(tmp_path, classes), architecture="resnet18")
+
+
+GPU, POD = r"^spec\.resources\.limits: the GPU", r"^spec\.resources\.limits\.memory: is not enough"
+
+
+@pytest.mark.parametrize(
+    ("error", "failure", "says"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), errors.OutOfMemory, GPU),
+        (RuntimeError("CUDA error: out of memory\nCompile with"), errors.OutOfMemory, GPU),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), errors.OutOfMemory, GPU),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), errors.OutOfMemory, GPU),
+        (RuntimeError("[enforce] DefaultCPUAllocator: can't allocate memory: you"), errors.OutOfMemory, POD),
+        (MemoryError(), errors.OutOfMemory, POD),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), errors.InvalidSpec, r"^spec\.model\.imageSize"),
+    ],
+    ids=["torch", "driver", "cublas", "cudnn", "cpu", "python", "no memory"],
+)
+def test_memory_that_ran_out_while_it_warms_up_is_told_apart(
+    built, tmp_path, monkeypatch, caplog, error, failure, says
+):
+    def warm_up(_):
+        raise error
+
+    monkeypatch.setattr(build.Classifier, "warm_up", warm_up)
+    with pytest.raises(failure, match=says) as caught:
+        built(saved(tmp_path, '["cat", "fish"]'), architecture="resnet18")
+    assert caught.value.retriable == (failure is errors.OutOfMemory)
+    (line,) = [found.getMessage() for found in caplog.records if found.name == exhausted.logger.name]
+    assert line == f"The model does not run: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+
+
+def test_a_gpu_without_room_for_the_weights_is_told_as_well(built, tmp_path, monkeypatch):
+    from catfish_server.inference.engines import modules
+
+    def on(_place, _module):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(modules, "on", on)
+    with pytest.raises(errors.OutOfMemory, match=GPU):
+        built(saved(tmp_path, '["cat", "fish"]'), architecture="resnet18")
