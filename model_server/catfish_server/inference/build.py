@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from catfish_server import cpus, readers
 from catfish_server.errors import ArchitectureMismatch, InvalidSpec, NonFiniteWeights, UnsupportedFormat
-from catfish_server.inference import exhausted, verification
+from catfish_server.inference import bounded, exhausted, verification
 from catfish_server.inference.classifier import Classifier
 from catfish_server.inference.prediction import NonFiniteOutput
 from catfish_server.inference.prepare import prepare
@@ -57,9 +57,11 @@ def classifier(
     with exhausted.told():
         loaded, classes = _loaded(settings, env, lifecycle=lifecycle, sandbox=sandbox)
     lifecycle.enter(Stage.WARMING)
+    with bounded.to_room(needed=settings.architecture == formats.Format.ONNX):
+        model = prepare(loaded, classes=classes, image_size=settings.image_size)
     threads = settings.threads if loaded.device == "cpu" else CUDA_THREADS
     made = Classifier(
-        prepare(loaded, classes=classes, image_size=settings.image_size),
+        model,
         classes,
         image_size=settings.image_size,
         mean=settings.mean,
@@ -149,14 +151,15 @@ def _check_vouched(settings: Settings) -> None:
 
 
 def _program(settings: Settings, kind: formats.Format, fetched: fetch.Fetched, where: Location) -> Loaded:
-    return programs.load(
-        kind,
-        fetched,
-        location=where,
-        image_size=settings.image_size,
-        mean=settings.mean,
-        std=settings.std,
-    )
+    with bounded.to_room(needed=kind == formats.Format.ONNX):
+        return programs.load(
+            kind,
+            fetched,
+            location=where,
+            image_size=settings.image_size,
+            mean=settings.mean,
+            std=settings.std,
+        )
 
 
 def _of_registry(settings: Settings, weights: "StateDict") -> tuple[Loaded, tuple[str, ...]]:

@@ -117,7 +117,7 @@ def _logits(model: Model, probe: Images, *, count: int | None) -> Logits:
         exhausted.log_cause(error)
         if exhausted.is_of_device(error) and (failure := exhausted.failure_of(error)) is not None:
             raise failure from error
-        if OUT_OF_MEMORY.search(str(error)):
+        if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)):
             raise UnsafeWeights("spec.weights.url: the model asks for more memory than there is") from error
         raise InvalidSpec(
             f"spec.model.imageSize: the model takes no batch of shape [1, 3, {size}, {size}], which is what an "
