@@ -8,7 +8,7 @@ import warnings
 from contextlib import ExitStack
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 
 from catfish_server.errors import RequestError
 from catfish_server.images import jpeg, metadata, webp
@@ -28,6 +28,17 @@ MAX_SCANS = 100
 
 _SPARE_SCALE = 2
 """How many times larger than needed an image is kept at least: the filter after it is to see detail."""
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""By EXIF's orientation. `ImageOps.exif_transpose` writes all of the EXIF anew besides: seconds where it is large."""
 
 _ROOM = DECODED
 
@@ -138,10 +149,10 @@ def _smaller(image: Image.Image, shorter_side: int | None) -> Image.Image:
 def _upright(image: Image.Image) -> Image.Image:
     image.load()
     try:
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # noqa: BLE001 (damaged EXIF beside sound pixels: the picture counts)
-        turned = False
-    return ImageOps.exif_transpose(image) if turned else image
+        turn = None
+    return image.transpose(turn) if turn is not None else image
 
 
 def _rgb(image: Image.Image) -> Image.Image:

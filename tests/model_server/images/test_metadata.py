@@ -78,17 +78,23 @@ def test_what_cameras_and_programs_write_is_decoded(data):
         pytest.param(jpeg_with(bytes(100_000)), "65536 bytes between its segments", id="junk"),
         pytest.param(jpeg_with(b"\xff" * 100_000), "65536 bytes between its segments", id="padding"),
         pytest.param(b"\xff\xd8\xff\xd9" + EXIF * 600, "512 segments", id="behind an end that is none"),
-        pytest.param(b"\xff\xd8\xff\xe0\0\x02" + bytes(100_000), "65536 bytes between", id="nothing but junk"),
+        pytest.param(
+            b"\xff\xd8\xff\xe0\0\x02" + bytes(100_000), "65536 bytes between", id="nothing but junk"
+        ),
         pytest.param(jpeg_with(segment(0xF0, EXIF * 600)), "512 segments", id="in a segment that is none"),
         pytest.param(
-            png_with(*[chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(MIB)))] * 500), "100 chunks", id="profiles"
+            png_with(*[chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(MIB)))] * 500),
+            "100 chunks",
+            id="profiles",
         ),
         pytest.param(
             png_with(*[chunk(b"prVt")] * 200, behind=True), "100 chunks of metadata", id="behind the pixels"
         ),
         pytest.param(png_with(chunk(b"tEXt", b"a\0" + bytes(5 * MIB))), "4194304 bytes", id="bytes of a PNG"),
         pytest.param(png_with(*[chunk(b"IDAT")] * 20_000), "16384 chunks", id="empty pixels"),
-        pytest.param(gif_with(b"!\xfe" + b"\x01a" * 20_000 + b"\0"), "16384 blocks", id="a comment in pieces"),
+        pytest.param(
+            gif_with(b"!\xfe" + b"\x01a" * 20_000 + b"\0"), "16384 blocks", id="a comment in pieces"
+        ),
         pytest.param(gif_with(b"!\xf1\x01a\0" * 20_000), "16384 blocks", id="extensions"),
         pytest.param(gif_with(b"!\xf1\0\0" * 20_000), "16384 blocks", id="empty extensions"),
         pytest.param(gif_with(bytes(20_000)), "16384 blocks", id="junk of a GIF"),
@@ -114,6 +120,14 @@ def test_what_is_cut_anywhere_is_checked_without_a_failure(kind):
     data = encoded(picture(16, 12), kind)
     for length in range(0, len(data), 3):
         metadata.check(data[:length])
+
+
+def test_an_image_is_turned_upright_without_its_exif_being_written_anew(monkeypatch):
+    """Of 65,535 entries that took 1.5 s, and nobody reads them."""
+    monkeypatch.setattr(Image.Exif, "tobytes", lambda *_: pytest.fail("It was written."))
+    directory = struct.pack("<HHHII", 1, 0x0112, 3, 1, 6)
+    data = png_with(chunk(b"eXIf", b"II*\0\x08\0\0\0" + directory + bytes(4)))
+    assert decode(data).size == (48, 64)
 
 
 class Counting(io.BytesIO):
