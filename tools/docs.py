@@ -133,7 +133,7 @@ def _resolved(document: Json, part: Json) -> Json:
 class _Classifier:
     """Is never asked."""
 
-    shorter_side = 1
+    shorter_side, max_images = 1, 32
     classes = ("cat", "fish")
     runtime = Runtime(engine="", device="", instruction_set="", threads=1)
 

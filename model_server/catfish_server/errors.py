@@ -94,6 +94,14 @@ class VerificationFailed(StartupFailure):
     exit_code = 19
 
 
+class OutOfMemory(StartupFailure):
+    """Loading or running the model took more memory than was left, which others may give back."""
+
+    reason = "OutOfMemory"
+    exit_code = 20
+    retriable = True
+
+
 class RequestError(Exception):
     """One request cannot be answered; it becomes a problem of RFC 9457.
 

@@ -86,7 +86,7 @@ WEIGHTS: Final = frozenset(
 )
 """Reasons that speak of the weights: the condition WeightsReady repeats them."""
 
-REPORTED: Final = WEIGHTS | {"VerificationFailed", "InvalidSpec"}
+REPORTED: Final = WEIGHTS | {"VerificationFailed", "InvalidSpec", "OutOfMemory"}
 """Reasons that a container may give for its own end: the table of docs/contract.md."""
 
 CONSIDERED: Final = 4096

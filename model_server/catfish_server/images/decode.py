@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 
 from catfish_server.errors import RequestError
-from catfish_server.images import jpeg, webp
-from catfish_server.images.room import PIXELS, Room
+from catfish_server.images import jpeg, metadata, webp
+from catfish_server.images.room import DECODED, Room
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 """What is decoded; of an animation the first frame."""
@@ -30,13 +30,27 @@ MAX_SCANS = 100
 _SPARE_SCALE = 2
 """How many times larger than needed an image is kept at least: the filter after it is to see detail."""
 
-_ROOM = Room(PIXELS)
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""By EXIF's orientation. `ImageOps.exif_transpose` writes all of the EXIF anew besides: seconds where it is large."""
+
+_ROOM = DECODED
 
 # Pillow warns of much that is odd in a file; a stranger's file is no news for this server's log.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 # Pillow's own check warns or raises by thresholds of its own; `_check_size` is the limit here.
 Image.MAX_IMAGE_PIXELS = None
+
+# Of all texts of a PNG once they are unpacked, in characters of up to four bytes; Pillow's own limit is 64 Mi.
+PngImagePlugin.MAX_TEXT_MEMORY = metadata.MAX_BYTES
 
 
 class NotAnImage(RequestError):
@@ -81,9 +95,11 @@ def decode(
     Raises:
         NotAnImage: no known format.
         BrokenImage: truncated or damaged, a thread of pixels, or a JPEG of very many scans.
+        TooMuchMetadata: more pieces or bytes beside the picture than `metadata` allows.
         TooManyPixels: more than `max_pixels`.
         Overloaded: the others need all of the room.
     """
+    metadata.check(data)
     try:
         with ExitStack() as held:
             # WebP's decoder allocates its canvas while the file is opened, so its header is read before.
@@ -94,7 +110,7 @@ def decode(
             with Image.open(io.BytesIO(data), formats=tuple(formats)) as image:
                 _check_size(image.size, max_pixels)
                 whole = image.width * image.height
-                buffered = image.format == "JPEG" and _check_scans(data)
+                buffered = jpeg.is_jpeg(data) and _check_scans(data)
                 if shorter_side is not None:
                     _decode_smaller(image, shorter_side)
                 if canvas is None:
@@ -141,10 +157,10 @@ def _smaller(image: Image.Image, shorter_side: int | None) -> Image.Image:
 def _upright(image: Image.Image) -> Image.Image:
     image.load()
     try:
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # noqa: BLE001 (damaged EXIF beside sound pixels: the picture counts)
-        turned = False
-    return ImageOps.exif_transpose(image) if turned else image
+        turn = None
+    return image.transpose(turn) if turn is not None else image
 
 
 def _rgb(image: Image.Image) -> Image.Image:

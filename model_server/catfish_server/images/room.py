@@ -76,3 +76,7 @@ class Room:
     def _take(self, size: int, *, times: int = 1) -> None:
         self.taken += times * size
         self._taken_by_ones += times * (size == 1)
+
+
+DECODED = Room(PIXELS)
+"""For the pixels of this process's images, while they are decoded and while they are resized."""

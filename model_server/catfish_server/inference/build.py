@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from catfish_server import cpus, readers
 from catfish_server.errors import ArchitectureMismatch, InvalidSpec, NonFiniteWeights, UnsupportedFormat
-from catfish_server.inference import verification
+from catfish_server.inference import bounded, exhausted, verification
 from catfish_server.inference.classifier import Classifier
 from catfish_server.inference.prediction import NonFiniteOutput
 from catfish_server.inference.prepare import prepare
@@ -54,11 +54,14 @@ def classifier(
     Raises:
         StartupFailure: there can be no such classifier.
     """
-    loaded, classes = _loaded(settings, env, lifecycle=lifecycle, sandbox=sandbox)
+    with exhausted.told():
+        loaded, classes = _loaded(settings, env, lifecycle=lifecycle, sandbox=sandbox)
     lifecycle.enter(Stage.WARMING)
+    with bounded.to_room(needed=settings.architecture == formats.Format.ONNX):
+        model = prepare(loaded, classes=classes, image_size=settings.image_size)
     threads = settings.threads if loaded.device == "cpu" else CUDA_THREADS
     made = Classifier(
-        prepare(loaded, classes=classes, image_size=settings.image_size),
+        model,
         classes,
         image_size=settings.image_size,
         mean=settings.mean,
@@ -148,14 +151,15 @@ def _check_vouched(settings: Settings) -> None:
 
 
 def _program(settings: Settings, kind: formats.Format, fetched: fetch.Fetched, where: Location) -> Loaded:
-    return programs.load(
-        kind,
-        fetched,
-        location=where,
-        image_size=settings.image_size,
-        mean=settings.mean,
-        std=settings.std,
-    )
+    with bounded.to_room(needed=kind == formats.Format.ONNX):
+        return programs.load(
+            kind,
+            fetched,
+            location=where,
+            image_size=settings.image_size,
+            mean=settings.mean,
+            std=settings.std,
+        )
 
 
 def _of_registry(settings: Settings, weights: "StateDict") -> tuple[Loaded, tuple[str, ...]]:
@@ -212,12 +216,14 @@ def named(given: tuple[str, ...], in_file: str | None) -> tuple[str, ...]:
 def _warm_up(made: Classifier, settings: Settings) -> None:
     """Asks the classifier, so that the first caller does not pay for what happens only once."""
     try:
-        made.warm_up()
+        with exhausted.told():
+            made.warm_up()
     except NonFiniteOutput as error:
         raise NonFiniteWeights(
             "spec.weights.url: the model answers a grey image with NaN or infinity"
         ) from error
     except (RuntimeError, AssertionError, ValueError) as error:
+        exhausted.log_cause(error)
         raise InvalidSpec(
             f"spec.model.imageSize: {settings.architecture} takes no images of {settings.image_size} pixels"
         ) from error

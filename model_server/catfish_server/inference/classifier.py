@@ -47,6 +47,9 @@ class Classifies(Protocol):
     def shorter_side(self) -> int: ...  # noqa: D102
 
     @property
+    def max_images(self) -> int: ...  # noqa: D102
+
+    @property
     def runtime(self) -> Runtime: ...  # noqa: D102
 
     def predict(self, image: Image.Image) -> Prediction: ...  # noqa: D102
@@ -117,7 +120,7 @@ class Classifier:
         )
         self._on_close: list[Callable[[], None]] = []
         pixels = image_size * image_size
-        places = max(threads, min(queue_length, QUEUE_BYTES // (3 * 4 * pixels)))
+        places = self._max_images = max(threads, min(queue_length, QUEUE_BYTES // (3 * 4 * pixels)))
         batch = max(1, min(max_batch, BATCH_PIXELS // pixels))
         self.engine = Engine(
             model, threads=threads, queue_length=places, max_wait_seconds=max_wait_seconds, max_batch=batch
@@ -161,6 +164,11 @@ class Classifier:
     def shorter_side(self) -> int:
         """Pixels of the shorter side that preprocessing scales to; a decoder need not deliver much more."""
         return resized_side(self._image_size)
+
+    @property
+    def max_images(self) -> int:
+        """Images that one call may bring: as many as may wait at the same time."""
+        return self._max_images
 
     def warm_up(self) -> None:
         """Runs the model on all threads, so that the first request takes no longer than the hundredth.

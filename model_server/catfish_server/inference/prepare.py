@@ -16,6 +16,7 @@ from catfish_server.errors import (
     UnsafeWeights,
     UnsupportedFormat,
 )
+from catfish_server.inference import exhausted
 from catfish_server.models.model import OUT_OF_MEMORY, Images, Loaded, Logits, Model, NotOneTensor, OneByOne
 
 logger = logging.getLogger(__name__)
@@ -113,7 +114,10 @@ def _logits(model: Model, probe: Images, *, count: int | None) -> Logits:
     except NotOneTensor as error:
         raise _wrong_answer(str(error)) from error
     except Exception as error:  # torch has one class for all its errors, ONNX Runtime a dozen without a base
-        if OUT_OF_MEMORY.search(str(error)):
+        exhausted.log_cause(error)
+        if exhausted.is_of_device(error) and (failure := exhausted.failure_of(error)) is not None:
+            raise failure from error
+        if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)):
             raise UnsafeWeights("spec.weights.url: the model asks for more memory than there is") from error
         raise InvalidSpec(
             f"spec.model.imageSize: the model takes no batch of shape [1, 3, {size}, {size}], which is what an "

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from catfish_server.images.room import DECODED, Room
 from catfish_server.models.model import Images
 
 
@@ -19,7 +20,14 @@ def resized_side(image_size: int) -> int:
     return round(image_size * 256 / 224)
 
 
-def preprocess(image: Image.Image, *, image_size: int, mean: Sequence[float], std: Sequence[float]) -> Images:
+def preprocess(
+    image: Image.Image,
+    *,
+    image_size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    room: Room = DECODED,
+) -> Images:
     """The image resized, cropped, scaled to 0..1 and normalised.
 
     Args:
@@ -27,24 +35,31 @@ def preprocess(image: Image.Image, *, image_size: int, mean: Sequence[float], st
         image_size: height and width in pixels of the result.
         mean: of each channel, for values in 0..1.
         std: of each channel, for values in 0..1.
+        room: for the resized image, shared with everybody who decodes.
 
     Returns:
         float32 of shape (1, 3, image_size, image_size), channels last in memory, which is the caller's own.
+
+    Raises:
+        Overloaded: the others need all of the room.
     """
-    pixels = np.array(_resized_and_cropped(image, image_size), dtype=np.float32)
+    pixels = np.array(_resized_and_cropped(image, image_size, room), dtype=np.float32)
     pixels /= np.float32(255)
     pixels -= np.asarray(mean, dtype=np.float32)
     pixels /= np.asarray(std, dtype=np.float32)
     return pixels.transpose(2, 0, 1)[np.newaxis]
 
 
-def _resized_and_cropped(image: Image.Image, image_size: int) -> Image.Image:
+def _resized_and_cropped(image: Image.Image, image_size: int, room: Room) -> Image.Image:
     shorter = resized_side(image_size)
     width, height = image.size
     # The longer side is cut down, not rounded: that is what torchvision does.
     upright = width <= height
     size = (shorter, int(shorter * height / width)) if upright else (int(shorter * width / height), shorter)
-    resized = image.resize(size, Image.Resampling.BILINEAR)  # Pillow always filters against aliasing
     left = round((size[0] - image_size) / 2)
     top = round((size[1] - image_size) / 2)
-    return resized.crop((left, top, left + image_size, top + image_size))
+    # Twenty times what is kept of it, where it is as long as images may be. Pillow's own way to resize a part of an
+    # image takes the part's corners as float32, and its answers are not those of the whole.
+    with room.held(size[0] * size[1]):
+        resized = image.resize(size, Image.Resampling.BILINEAR)  # Pillow always filters against aliasing
+        return resized.crop((left, top, left + image_size, top + image_size))

@@ -45,8 +45,11 @@ class Session:
             # It keeps the file's bytes, as large as the weights, to begin anew with other providers.
             self._session._model_bytes = None
         except Exception as error:  # its classes have no base of their own
-            if OUT_OF_MEMORY.search(str(error)):
-                raise UnsafeWeights("asked for more memory than weights need while it was loaded") from error
+            if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)):
+                raise UnsafeWeights(
+                    "asked for more memory than there is while it was loaded; if it is yours and needs so much, raise "
+                    "spec.resources.limits.memory"
+                ) from error
             raise UnsupportedFormat(
                 "is a damaged ONNX model, or one with its weights in other files or for another ONNX Runtime"
             ) from error

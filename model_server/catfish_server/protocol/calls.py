@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError, Message
 from catfish_server import waiting
 from catfish_server.calls import Caller
 from catfish_server.errors import Overloaded, RequestError
-from catfish_server.protocol import messages
+from catfish_server.protocol import messages, wire
 from catfish_server.protocol.errors import BadInference, sentence
 from catfish_server.protocol.generated import open_inference_pb2 as pb
 from catfish_server.protocol.model import EXTENSIONS, OpenModel
@@ -150,7 +150,7 @@ class Calls(grpc.GenericRpcHandler):
                 self._check_time(context, call.arrived)
                 message = _first(sent, context, seconds=min(MESSAGE_SECONDS, self._longest))
                 with waiting.within(self._patience(call, context, uploading=self._clock() - began)):
-                    request = _parsed(call.method.request, message)
+                    request = _parsed(call.method.request, message, max_images=self._model.max_images)
                     answer = call.method.answer(request, caller).SerializeToString()
                 status = HTTPStatus.OK.value
                 traced.answered(status, caller.request_id)
@@ -277,7 +277,9 @@ def _first(sent: Iterator[bytes], context: grpc.ServicerContext, *, seconds: flo
         timer.cancel()
 
 
-def _parsed(kind: type[Message], data: bytes) -> Message:
+def _parsed(kind: type[Message], data: bytes, *, max_images: int) -> Message:
+    # protobuf has two classes of descriptors, which are alike.
+    wire.require_few(data, kind.DESCRIPTOR, max_images=max_images)  # type: ignore[arg-type]  # see above
     try:
         return kind.FromString(data)
     except DecodeError as error:

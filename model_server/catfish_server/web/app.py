@@ -6,7 +6,7 @@ It works under any WSGI server; what makes it survive strangers and SIGTERM is i
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from flask import Flask, Response, g, jsonify, request
@@ -121,7 +121,8 @@ def create_app(
         lambda: feedback.answer(request, service, caller=_caller(settings)),
         methods=["POST"],
     )
-    app.add_url_rule("/openapi.json", "openapi", openapi.view(app, settings, only=names), methods=["GET"])
+    told = replace(settings, max_images=min(settings.max_images, service.classifier.max_images))
+    app.add_url_rule("/openapi.json", "openapi", openapi.view(app, told, only=names), methods=["GET"])
     app.register_blueprint(rest.blueprint(open_model, caller=lambda: _caller(settings), call=lambda: g.call))
     _observe(app, settings, metrics)
     _explain_errors(app, metrics)

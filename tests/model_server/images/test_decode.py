@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from catfish_server.errors import RequestError
 from catfish_server.images import webp
@@ -78,6 +78,16 @@ def test_a_photograph_is_turned_upright(orientation):
     exif[0x0112] = orientation
     data = encoded(image, "JPEG", exif=exif)
     assert decode(data).size == ((20, 40) if orientation >= 5 else (40, 20))
+
+
+@pytest.mark.parametrize("orientation", range(10))
+def test_it_is_turned_as_pillow_would(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(picture(), "PNG", exif=exif)
+    with Image.open(io.BytesIO(data)) as image:
+        expected = ImageOps.exif_transpose(image)
+    np.testing.assert_array_equal(np.asarray(decode(data)), np.asarray(expected))
 
 
 # decode's module silences Pillow for good; pytest sets its own filters anew for each test.

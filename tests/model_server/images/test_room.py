@@ -1,4 +1,5 @@
 import contextlib
+import io
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -141,6 +142,26 @@ def test_a_jpeg_of_very_many_scans_is_refused_before_any_of_them_is_walked():
     assert decode(data[:at] + data[at:-2] * 80 + data[-2:]).size == (64, 48)
     with pytest.raises(BrokenImage, match="more than 100 scans"):
         decode(data[:at] + data[at:-2] * 101 + data[-2:])
+
+
+def several_pictures(image, **options):
+    """A JPEG of two pictures, as phones write it with a depth map or a gain map; Pillow calls it MPO."""
+    return encoded(image, "MPO", save_all=True, append_images=[image.reduce(2)], **options)
+
+
+def test_a_jpeg_of_two_pictures_takes_the_room_of_its_whole_size():
+    room = Watched(10_000_000)
+    data = several_pictures(picture(2000, 1600), progressive=True)
+    assert Image.open(io.BytesIO(data)).format == "MPO"
+    decode(data, shorter_side=110, room=room)
+    assert room.asked == [2000 * 1600]
+
+
+def test_the_scans_of_a_jpeg_of_two_pictures_are_limited_as_well():
+    data = several_pictures(picture(), progressive=True)
+    at = data.index(b"\xff\xd9")
+    with pytest.raises(BrokenImage, match="more than 100 scans"):
+        decode(data[:at] + bytes.fromhex("ffda0008010100013f00") * 101 + data[at:])
 
 
 @pytest.mark.parametrize("kind", FORMATS)

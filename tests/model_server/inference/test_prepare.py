@@ -91,6 +91,26 @@ def test_a_model_that_cannot_answer_is_told_apart_by_what_is_wrong(change, failu
         prepared(Means(change))
 
 
+def without_memory(_logits):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has 80 GiB")
+
+
+def test_a_gpu_that_others_have_filled_is_no_verdict_on_the_model(caplog):
+    with pytest.raises(errors.OutOfMemory, match=r"^spec\.resources\.limits: the GPU"):
+        prepared(Means(without_memory))
+    assert [record.getMessage() for record in caplog.records] == [
+        "The model does not run: OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
+    ]
+
+
+def test_why_a_model_does_not_run_is_logged_in_one_line(caplog):
+    with pytest.raises(errors.InvalidSpec):
+        prepared(Means(failing))
+    (record,) = caplog.records
+    assert record.getMessage() == "The model does not run: RuntimeError: no kernel"
+    assert not record.exc_info
+
+
 @pytest.mark.parametrize(
     "change",
     [

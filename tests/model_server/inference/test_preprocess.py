@@ -4,7 +4,10 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
+from catfish_server.errors import Overloaded
+from catfish_server.images.room import Room
 from catfish_server.inference.preprocess import preprocess, resized_side
+from tests.model_server.images.test_room import Watched
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -45,3 +48,17 @@ def test_the_result_is_one_float_image_with_channels_last_in_memory():
 
 def test_the_shorter_side_is_256_for_the_usual_224():
     assert (resized_side(224), resized_side(96)) == (256, 110)
+
+
+@pytest.mark.parametrize(("size", "resized"), [((100, 2000), (110, 2200)), ((640, 480), (146, 110))])
+def test_a_resized_image_takes_the_room_of_its_whole_size_also_of_what_is_cut_off(size, resized):
+    room = Watched(50_000_000)
+    preprocess(picture(*size), image_size=96, mean=MEAN, std=STD, room=room)
+    assert (room.asked, room.taken) == ([resized[0] * resized[1]], 0)
+
+
+def test_who_finds_no_room_to_resize_in_time_is_told_to_come_back():
+    room = Room(100, patience_seconds=0.05)
+    with room.held(90), pytest.raises(Overloaded) as caught:
+        preprocess(picture(80, 60), image_size=32, mean=MEAN, std=STD, room=room)
+    assert (caught.value.status, caught.value.reason) == (503, "decoding")

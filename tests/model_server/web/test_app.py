@@ -34,7 +34,7 @@ class Source:
 
 
 class Failing:
-    shorter_side = 37
+    shorter_side, max_images = 37, 32
 
     def __init__(self, error):
         self.error = error

@@ -1,10 +1,16 @@
 """`GET /openapi.json` describes what is there; tests/conformance holds the server to what it says."""
 
+import contextlib
 import json
 import re
 
+from catfish_server.inference.classifier import Classifier
+from catfish_server.lifecycle import Lifecycle
+from catfish_server.models.module import TorchModel
 from catfish_server.settings import Settings
+from catfish_server.telemetry.metrics import Metrics
 from catfish_server.web import openapi
+from catfish_server.web.app import create_app
 from tools import docs
 
 
@@ -38,6 +44,23 @@ def test_the_document_tells_the_limits_of_the_server(client_of):
     document = client_of(max_images=5).get("/openapi.json").get_json()
     assert document["components"]["schemas"]["Several"]["properties"]["images"]["maxItems"] == 5
     assert document["openapi"].startswith("3.1.")
+
+
+def test_the_document_promises_no_more_images_than_may_wait(module):
+    large = Classifier(
+        TorchModel(module),
+        ("cat", "fish"),
+        image_size=2048,
+        mean=(0.5,) * 3,
+        std=(0.5,) * 3,
+        unknown_threshold=None,
+        threads=2,
+    )
+    with contextlib.closing(large):
+        made = Settings(location="", threads=2, image_size=2048, classes=large.classes)
+        app = create_app(made, large, Metrics(Lifecycle(), revision=""))
+        document = app.test_client().get("/openapi.json").get_json()
+    assert document["components"]["schemas"]["Several"]["properties"]["images"]["maxItems"] == 3
 
 
 def test_every_reference_of_the_document_leads_somewhere():

@@ -178,6 +178,8 @@ class Background:
             name = self._key(source)
             if (entry := kept.find(name)) is None:
                 entry = self._try(source, tried, kept, name)
+            elif entry.model is not None and not self._fitting(source, (BY_NAME[entry.engine],)):
+                return False  # it may have been built in a larger pod; the next one may be as large again
             if entry is None or entry.model is None:
                 return False
             swapped = self._swap(source, entry.engine, entry.model, entry.expected)
@@ -259,7 +261,7 @@ class Background:
             if needs <= room:
                 fitting.append(candidate)
                 continue
-            detail = f"building it takes {needs / candidates.MIB:.0f} MiB, and {room / candidates.MIB:.0f} are left"
+            detail = f"it takes {needs / candidates.MIB:.0f} MiB, and {room / candidates.MIB:.0f} are left"
             self._tell(Outcome(engine=candidate.name, state=State.NO_ROOM, detail=detail))
         return fitting
 

@@ -42,7 +42,7 @@ class Candidate:
     per_weight_byte: float
 
     def needs(self, weight_bytes: int) -> float:
-        """Bytes of memory that it takes to build it for weights of this size."""
+        """Bytes of memory that it takes to build it for weights of this size; to load it takes no more."""
         return self.fixed_bytes + self.per_weight_byte * weight_bytes
 
 

@@ -103,6 +103,18 @@ def test_what_does_not_fit_into_memory_is_skipped_and_it_is_said(search, tmp_pat
     assert not list(tmp_path.glob("engines/*/choice.json")), "the next pod may have more"
 
 
+@pytest.mark.usefixtures("no_child")
+def test_what_was_kept_is_not_loaded_into_a_smaller_pod_and_stays_for_a_larger_one(
+    kept, search, caplog, monkeypatch
+):
+    with monkeypatch.context() as smaller:
+        smaller.setattr("catfish_server.inference.engines.memory.room", lambda: 100 * 2**20)
+        done = search(kept).run()
+    assert (done.swapped, done.counted) == ([], [("onnxruntime", "no_room")])
+    assert "MiB, and 100 are left" in caplog.text
+    assert [engine for engine, _ in search(kept).run().swapped] == ["onnxruntime"]
+
+
 FULL = "[enforce fail at inline_container.cc:672] . PytorchStreamWriter failed writing file data/0: file write failed"
 """What torch 2.13.0 raises where the disk is full, a RuntimeError."""
 
