@@ -3,6 +3,7 @@
 Called by `reconcile` before each plan. What is remembered here may be lost at any time; see `observed.Watch`.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -54,6 +55,7 @@ class Observer:
         readings: Readings,
         now: Callable[[], datetime],
         clock: Callable[[], float],
+        seen_since: Callable[[], float] = lambda: -math.inf,
     ) -> None:
         """Begins with nothing remembered.
 
@@ -62,11 +64,13 @@ class Observer:
             readings: what pods tell.
             now: the time of day, UTC.
             clock: a monotonic clock in seconds.
+            seen_since: on that clock, since when the cluster could be seen without a break.
         """
         self._memory = memory
         self._readings = readings
         self._now = now
         self._clock = clock
+        self._seen_since = seen_since
         self._watches: dict[Key, tuple[str, Watch]] = {}
 
     def look(self, key: Key) -> Observed | None:
@@ -89,6 +93,14 @@ class Observer:
         seen = replace(seen, readings=self._readings.latest(living))
         uid, before = self._watches.get(key, (model.uid, Watch()))
         before = before if uid == model.uid else Watch()
-        now = watch.look(before, seen, model=model, target=target, record=record, at=self._clock())
+        now = watch.look(
+            before,
+            seen,
+            model=model,
+            target=target,
+            record=record,
+            at=self._clock(),
+            seen_since=self._seen_since(),
+        )
         self._watches[key] = (model.uid, now)
         return replace(seen, watch=now)

@@ -120,6 +120,7 @@ class Parts:
             duration=settings.lease_seconds,
             clock=time.monotonic,
             known=self._health.leader_seen,
+            began=self._health.sees_again,
         )
 
     def _source(self, kinds: tuple[Kind, ...]) -> EventSource:
@@ -149,6 +150,7 @@ class Parts:
             readings=self._readings,
             now=lambda: datetime.now(UTC),
             clock=time.monotonic,
+            seen_since=self._health.seen_since,
         )
         reconciler = Reconciler(
             cluster=self._cluster,

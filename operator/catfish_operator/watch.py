@@ -3,6 +3,7 @@
 Called by `observe` at each look. See `observed.Watch` for what is remembered.
 """
 
+import math
 from collections.abc import Mapping
 
 from catfish_operator import pods, progress
@@ -27,7 +28,14 @@ def replaced(found: Progress) -> str:
 
 
 def look(
-    before: Watch, observed: Observed, *, model: CatfishModel, target: str, record: Record, at: float
+    before: Watch,
+    observed: Observed,
+    *,
+    model: CatfishModel,
+    target: str,
+    record: Record,
+    at: float,
+    seen_since: float = -math.inf,
 ) -> Watch:
     """What is to be remembered after one more look.
 
@@ -38,6 +46,8 @@ def look(
         target: the revision that the spec asks for.
         record: how that revision went so far.
         at: seconds of a monotonic clock.
+        seen_since: on that clock, since when the cluster could be seen without a break: where the API server was away,
+            no pod could get anywhere, and none could be seen to.
     """
     trial = (target, record.started_at, record.released_at, record.verdict)
     found = progress.progress(observed, model=model, target=target)
@@ -59,7 +69,9 @@ def look(
         at=at,
         since=since,
         best=() if rests else best,
-        progressed_at=before.progressed_at if same and best == before.best and not rests else at,
+        progressed_at=max(before.progressed_at, min(seen_since, at))
+        if same and best == before.best and not rests
+        else at,
         calm=max(calm, longest),
         ready=_ready(before.ready if goes_on else {}, found),
         began=began,

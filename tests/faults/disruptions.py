@@ -57,6 +57,10 @@ def _signal(pods: Sequence[Json], number: str) -> int:
 SERVED_SECONDS = 3.0
 """After which a pod that answers with errors has shown it; until then a client has asked it some fifty times."""
 
+TAKEN_SECONDS = 1.0
+"""After which the kubelet has what it needs to start a pod. It has not as soon as the pod is there, and then tries again
+up to a minute after an outage: the pod shows nothing until the deadline, and that is the reason that is told."""
+
 QUIET_SECONDS = 30.0
 """After which no pod of v2 has shown anything: half of the deadline that the operator waits for."""
 
@@ -129,7 +133,7 @@ def after_all(disturb: Disturb, *, of: int) -> Callable[[], Disturb]:
 
 
 class ApiServerAway:
-    """Stops the local cluster's API server once, as soon as a pod of a bad v2 is there, for so long.
+    """Stops the local cluster's API server once, as soon as a node has taken a pod of a bad v2, for so long.
 
     Shared by all that are tried at the same time: there is one API server.
 
@@ -148,7 +152,8 @@ class ApiServerAway:
     def __call__(self, moment: Moment) -> None:
         """Called at each look."""
         with self._lock:
-            if self._away is None and moment.sight.begun is not None:
+            begun = moment.sight.begun
+            if self._away is None and begun is not None and moment.at - begun >= TAKEN_SECONDS:
                 self._away = self._pool.submit(self._be_away)
 
     def join(self) -> None:

@@ -103,10 +103,11 @@ def test_an_operator_that_was_stopped_is_not_left_so(here):
 def test_the_api_server_goes_once_and_for_as_long_as_was_asked(here):
     looked = threading.Event()
     away = disruptions.ApiServerAway(0.1, at_the_end=looked.set)
-    away(moment())
+    for early in (moment(), moment(1.9, begun=1.0)):
+        away(early)
     assert here.done == []
     for _ in range(2):
-        away(moment(begun=1.0))
+        away(moment(2.0, begun=1.0))
     away.join()
     assert here.done == ["stopped", "started"]
     assert looked.is_set()

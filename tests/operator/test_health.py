@@ -33,6 +33,23 @@ def test_the_operator_is_dead_when_listings_do_not_end(clock):
     assert health.not_alive() is None
 
 
+def test_the_cluster_is_seen_since_the_last_break_and_not_at_all_while_listings_fail(clock):
+    health = Health(clock=clock)
+    clock.now = 10
+    health.resync_ended(filled=True)
+    assert health.seen_since() == 0
+    health.resync_ended(filled=False)
+    clock.now = 20
+    assert health.seen_since() == 20
+    clock.now = 30
+    health.resync_ended(filled=True)
+    clock.now = 40
+    health.resync_ended(filled=True)
+    assert health.seen_since() == 30
+    health.sees_again()
+    assert health.seen_since() == 40
+
+
 def test_the_operator_is_dead_when_a_worker_hangs(clock):
     health = Health(clock=clock)
     health.work_begins(A)

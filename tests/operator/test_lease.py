@@ -49,14 +49,22 @@ class Replica:
     """One replica, moved step by step."""
 
     def __init__(self, name, store, clock):
-        self.known = 0
+        self.known = self.began = 0
         self.clock, self.due = clock, clock.now
         self.leadership = Leadership(
-            store=store, identity=name, duration=DURATION, clock=clock, known=self._seen
+            store=store,
+            identity=name,
+            duration=DURATION,
+            clock=clock,
+            known=self._seen,
+            began=self._begun,
         )
 
     def _seen(self):
         self.known += 1
+
+    def _begun(self):
+        self.began += 1
 
     def step(self):
         seconds = asyncio.run(self.leadership.once())
@@ -115,6 +123,7 @@ def test_a_healthy_leader_keeps_the_lease_without_a_gap(a, b, clock, store):
     for _ in range(100):
         live(clock, 1, a, b)
         assert (a.may_write(), b.may_write()) == (True, False)
+    assert (a.began, b.began) == (1, 0)
     assert {who for who, _ in store.writes} == {"a"}
 
 
@@ -157,9 +166,11 @@ def test_a_leader_without_an_api_server_stops_writing_before_another_could_begin
     assert a.may_write()
     live(clock, 0.2, a)
     assert not a.may_write()
+    assert a.began == 1
     store.trouble = []
     live(clock, 3, a)
     assert a.may_write()
+    assert a.began == 2
 
 
 def test_time_counts_from_the_beginning_of_a_renewal(a, clock, store):

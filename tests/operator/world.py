@@ -55,7 +55,7 @@ class World:
 
     def __init__(self, model: Json) -> None:
         self.model = copy.deepcopy(model)
-        self.clock = 1000.0
+        self.clock = self.seen_since = 1000.0
         self.readings: dict[str, Reading] = {}
         self.watch = Watch()
         self.objects: dict[tuple[str, str], Json] = {}
@@ -73,7 +73,15 @@ class World:
         target = revision.name(model)
         entry = history.history(model, seen).find(target)
         kept = entry.record if entry else Record()
-        self.watch = watch.look(self.watch, seen, model=model, target=target, record=kept, at=self.clock)
+        self.watch = watch.look(
+            self.watch,
+            seen,
+            model=model,
+            target=target,
+            record=kept,
+            at=self.clock,
+            seen_since=self.seen_since,
+        )
         return replace(seen, watch=self.watch)
 
     def _seen(self, now: datetime) -> Observed:

@@ -37,8 +37,19 @@ class Health:
     lag: float = 0.0
     moved_at: float = field(init=False)
 
+    _seen_since: float = field(init=False)
+    _blind: bool = False
+
     def __post_init__(self) -> None:
-        self.resync_ended_at = self.moved_at = self.clock()
+        self.resync_ended_at = self.moved_at = self._seen_since = self.clock()
+
+    def seen_since(self) -> float:
+        """Since when the cluster could be seen without a break; now, while it cannot."""
+        return self.clock() if self._blind else self._seen_since
+
+    def sees_again(self) -> None:
+        """This process may write again: it did nothing meanwhile, and may have been stopped, or the API server away."""
+        self._seen_since = self.clock()
 
     def leader_seen(self) -> None:
         """It is known which replica leads."""
@@ -48,6 +59,9 @@ class Health:
         """A full listing has ended, well or not."""
         self.resync_ended_at = self.clock()
         self.filled = self.filled or filled
+        if self._blind and filled:
+            self.sees_again()
+        self._blind = not filled
 
     def work_begins(self, key: object) -> None:
         """A worker has taken a model."""

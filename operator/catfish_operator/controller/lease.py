@@ -54,6 +54,7 @@ class Leadership:
         duration: float,
         clock: Callable[[], float],
         known: Callable[[], None],
+        began: Callable[[], None] = lambda: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Starts as a standby.
@@ -64,6 +65,7 @@ class Leadership:
             duration: seconds after the last renewal until others may take over.
             clock: monotonic, also while the process is stopped.
             known: called whenever it is known who leads.
+            began: called when this process may write and could not before.
             now: for the times in the object, which only people read.
         """
         self._store = store
@@ -71,6 +73,7 @@ class Leadership:
         self._duration = duration
         self._clock = clock
         self._known = known
+        self._began = began
         self._now = now
         self._writing_until = -math.inf
         self._held: Json | None = None  # the Lease as we wrote it last, while nothing speaks against it
@@ -172,6 +175,8 @@ class Leadership:
         }
         version = lease["metadata"]["resourceVersion"] if lease else None
         self._held = await self._store.write(spec, version=version, within=within)
+        if not self.may_write():
+            self._began()
         self._writing_until = begun + self._duration * WRITING
         self._known()
         self._tell(self._identity, "leads")

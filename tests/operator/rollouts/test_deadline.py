@@ -56,6 +56,17 @@ def test_the_deadline_holds_after_the_last_old_pod_is_gone():
     assert world.record(world.target).failure.reason == "Unschedulable"
 
 
+def test_the_deadline_counts_only_while_the_cluster_can_be_seen():
+    world = last_pod_missing()
+    world.wait(10 * DEADLINE)  # the API server was away: no pod could start, and none could be seen to
+    world.seen_since = world.clock
+    assert_goes_on(world)
+    world.wait(DEADLINE - 1)
+    assert_goes_on(world)
+    world.wait(1).settle()
+    assert world.record(world.target).failure.reason == "Unschedulable"
+
+
 def test_pods_that_are_asked_for_later_and_find_no_room_say_nothing_of_a_revision():
     world = last_pod_missing(ready=3)
     scale(world, 5, ready=3)
