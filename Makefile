@@ -142,7 +142,7 @@ bench-fetch: prerequisites $(VENV)/.installed ## Memory while 5 GB of weights ar
 	$(BIN)/python -m benchmarks.fetch $(BENCH_ARGS)
 
 .PHONY: bench-serve
-bench-serve: $(VENV)/.installed ## Rate, latency and CPU a request beside mosec and Flask on waitress, in the same minutes (20 min)
+bench-serve: $(VENV)/.installed ## Rate, latency and CPU a request beside mosec and Flask on waitress; fails where a target is missed (25 min)
 	$(BIN)/python -m benchmarks.serve $(BENCH_ARGS)
 
 .PHONY: bench-quantize

@@ -6,7 +6,8 @@ All servers run at the same time, on as many cores, and are asked by turns, each
 that is busy for a while is busy for all of them. Each is warmed up by the same load, and every answer must be the class
 that all of them agreed on. What is printed is the ratio within a round, the median of the rounds, and p50 and p99 over
 the answers of all rounds; milliseconds of processor time a request depend least on what else the machine does. Once
-Catfish has chosen an engine, mosec runs that one too. Writes build/bench/serve.json.
+Catfish has chosen an engine, mosec runs that one too. Exit code 1 where a target (serve_targets.py) was missed or not
+measured. Writes build/bench/serve.json.
 """
 
 import argparse
@@ -20,10 +21,17 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks import serve_load, serve_overload, serve_peers, serve_table
+from benchmarks import (
+    serve_load,
+    serve_neighbour,
+    serve_overload,
+    serve_peers,
+    serve_table,
+    serve_targets,
+)
 from benchmarks.drain import photograph
 from catfish_server import cpus
 from localcluster.ports import free_ports
@@ -199,6 +207,7 @@ def measure(name: str, workload: Workload, *, seconds: float, count: int) -> dic
             for clients in ((32, 1) if name == "resnet50" else (32,))
             for row in serve_table.rounds(targets, clients=clients, seconds=seconds, count=count)
         ]
+        beside = serve_neighbour.neighbour(targets["catfish"], seconds=seconds, count=count)
         return {
             "workload": name,
             "architecture": workload.architecture,
@@ -209,6 +218,7 @@ def measure(name: str, workload: Workload, *, seconds: float, count: int) -> dic
             "rounds": count,
             **facts,
             "rows": rows,
+            "neighbour": beside,
             "overload": serve_overload.overload(
                 targets["catfish"],
                 admin_port=own.admin_port or 0,
@@ -225,14 +235,18 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=WORKLOADS, help="one workload")
     arguments = parser.parse_args()
-    results = []
+    results, all_met = [], True
     for name, workload in WORKLOADS.items():
         if arguments.only in {None, name}:
             results.append(measure(name, workload, seconds=arguments.seconds, count=arguments.rounds))
             serve_table.show(results[-1])
+            verdicts = serve_targets.verdicts(results[-1])
+            results[-1]["targets"] = [asdict(one) | {"met": one.met} for one in verdicts]
+            print("\n".join(map(str, verdicts)))
+            all_met = all_met and all(one.met for one in verdicts)
             TARGET.parent.mkdir(parents=True, exist_ok=True)
             TARGET.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n")
-    return 0
+    return 0 if all_met else 1
 
 
 if __name__ == "__main__":

@@ -73,4 +73,5 @@ def show(result: dict[str, object]) -> None:
             f"{row['p99_ms']:7.0f} {row['cpu_ms']:11.1f} {row['refused']:7d} {row['failed']:6d}  "
             f"{row['rate_ratio']:12.2f}x {row['p50_ratio']:4.2f}x {row['cpu_ratio']:4.2f}x"
         )
+    print("1 client beside a busy neighbour:", json.dumps(result["neighbour"]))
     print("overload, 4 times that:", json.dumps(result["overload"]))
