@@ -1,12 +1,14 @@
-"""The environment that other people's clients run in, made once and kept in the cache."""
+"""Other people's clients, and the environment that they run in, made once and kept in the cache."""
 
 import hashlib
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 from localcluster import build
 
+HERE = Path(__file__).parent
 REQUIREMENTS = Path(__file__).parents[2] / "requirements" / "conformance.txt"
 
 
@@ -29,3 +31,16 @@ def python():
 
     pins = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]
     return build.once(build.cache() / f"conformance-{pins}", make) / "bin" / "python"
+
+
+def run(script, *arguments):
+    """What a client of this folder prints: the JSON of its last line."""
+    done = subprocess.run(
+        [python(), HERE / script, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])

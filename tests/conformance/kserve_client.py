@@ -1,6 +1,8 @@
 """KServe's own clients, as its users write them; prints what they got as JSON.
 
-usage: kserve_client.py URL HOST:PORT IMAGE
+usage: kserve_client.py URL HOST:PORT IMAGE [MODEL [PIXELS]]
+
+MODEL is the model's name, PIXELS the height and the width that it takes.
 """
 
 import asyncio
@@ -14,8 +16,9 @@ import httpx
 import numpy as np
 from kserve import InferenceGRPCClient, InferenceRESTClient, InferInput, InferRequest, RESTConfig
 
-MODEL = "whiskers"
-PIXELS = np.linspace(-1, 1, 2 * 3 * 64 * 64, dtype=np.float32).reshape(2, 3, 64, 64)
+MODEL = sys.argv[4] if len(sys.argv) > 4 else "whiskers"
+SIDE = int(sys.argv[5]) if len(sys.argv) > 5 else 64
+PIXELS = np.linspace(-1, 1, 2 * 3 * SIDE * SIDE, dtype=np.float32).reshape(2, 3, SIDE, SIDE)
 
 
 def of_images(encoded, *, binary=True, **options):

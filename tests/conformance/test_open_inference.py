@@ -1,11 +1,9 @@
 """The Open Inference Protocol as the published clients of KServe and Triton speak it, against a real server process."""
 
 import json
-import subprocess
 import threading
 import time
 from http.client import HTTPConnection
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +16,6 @@ from tests.conformance import clients
 from tests.model_server.conftest import Program
 
 pytestmark = pytest.mark.process
-HERE = Path(__file__).parent
 CLASSES = ["cat", "fish"]
 
 
@@ -68,24 +65,14 @@ def predicted(server, image):
 
 @pytest.fixture(scope="module")
 def kserve(server, image):
-    return run("kserve_client.py", f"http://127.0.0.1:{server.port}", f"127.0.0.1:{server.grpc_port}", image)
+    return clients.run(
+        "kserve_client.py", f"http://127.0.0.1:{server.port}", f"127.0.0.1:{server.grpc_port}", image
+    )
 
 
 @pytest.fixture(scope="module")
 def triton(server, image):
-    return run("triton_client.py", f"127.0.0.1:{server.port}", f"127.0.0.1:{server.grpc_port}", image)
-
-
-def run(script, *arguments):
-    done = subprocess.run(
-        [clients.python(), HERE / script, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return clients.run("triton_client.py", f"127.0.0.1:{server.port}", f"127.0.0.1:{server.grpc_port}", image)
 
 
 def agrees(outputs, predicted, *, images):
