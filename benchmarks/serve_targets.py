@@ -1,4 +1,8 @@
-"""What `benchmarks.serve` is held to, and whether a run has measured it and met it."""
+"""What `benchmarks.serve` is held to, and whether a run has measured it and met it.
+
+Overload is held to its targets with the ResNet-50. Four times what a tiny model answers is a thousand arrivals a
+second: on the cores that the server has too, that measures who makes them, and is printed without a verdict.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,9 +51,11 @@ class Verdict:
 
 def verdicts(result: Result) -> list[Verdict]:
     """The targets of one workload, in the order in which they are told."""
-    own = _resnet50(result) if result["workload"] == "resnet50" else _tiny(result)
     failed = sum(row["failed"] for row in result["rows"] if row["server"] == "catfish")
-    return [*own, Verdict(name="answers that failed", value=failed, most=0), *_overload(result["overload"])]
+    answers = Verdict(name="answers that failed", value=failed, most=0)
+    if result["workload"] == "resnet50":
+        return [*_resnet50(result), answers, *_overload(result["overload"])]
+    return [*_tiny(result), answers]
 
 
 def _resnet50(result: Result) -> list[Verdict]:

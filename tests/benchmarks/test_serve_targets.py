@@ -93,21 +93,22 @@ CASES = [
     (TINY, ("rows", 1, "rate_ratio"), 0.94, "MISSED rate of 32 clients, times mosec's: 0.94 (>= 0.95)"),
     (TINY, ("rows", 2, "rate_ratio"), 2.9, "MISSED rate of 32 clients, times Flask's: 2.9 (>= 3)"),
     (
-        TINY,
+        RESNET50,
         ("overload", "goodput_share"),
         0.89,
         "MISSED overload: good answers, of the rate without it: 0.89",
     ),
-    (TINY, ("overload", "failed"), 2, "MISSED overload: answers that failed: 2 (<= 0)"),
+    (TINY, ("rows", 0, "failed"), 2, "MISSED answers that failed: 2 (<= 0)"),
+    (RESNET50, ("overload", "failed"), 2, "MISSED overload: answers that failed: 2 (<= 0)"),
     (
-        TINY,
+        RESNET50,
         ("overload", "refused_without_retry_after"),
         1,
         "MISSED overload: refusals without Retry-After: 1",
     ),
-    (TINY, ("overload", "probe_p99_ms"), 51.0, "MISSED overload: p99 of the probes, ms: 51 (<= 50)"),
+    (RESNET50, ("overload", "probe_p99_ms"), 51.0, "MISSED overload: p99 of the probes, ms: 51 (<= 50)"),
     (
-        TINY,
+        RESNET50,
         ("overload", "probe_p99_ms"),
         None,
         "MISSED overload: p99 of the probes, ms: not measured (<= 50)",
@@ -124,7 +125,7 @@ def test_a_target_that_is_missed_or_not_measured_is_named(result, where, value, 
 
 @pytest.mark.parametrize(("rated", "offered"), [(20.0, 70.0), (0.0, 0.0)])
 def test_an_overload_that_was_none_has_proven_nothing(rated, offered):
-    result = changed(changed(TINY, ("overload", "offered"), offered), ("overload", "rated"), rated)
+    result = changed(changed(RESNET50, ("overload", "offered"), offered), ("overload", "rated"), rated)
     missed = [str(one) for one in serve_targets.verdicts(result) if not one.met]
     assert len(missed) == 5
     assert all("not measured" in line for line in missed[1:])
@@ -137,11 +138,11 @@ def test_without_another_engine_the_same_one_is_mosecs_own():
 
 @pytest.mark.parametrize(("goodput", "code"), [(0.95, 0), (0.85, 1)])
 def test_the_command_ends_with_1_where_a_target_was_missed(monkeypatch, tmp_path, capsys, goodput, code):
-    measured = changed(TINY, ("overload", "goodput_share"), goodput)
+    measured = changed(RESNET50, ("overload", "goodput_share"), goodput)
     monkeypatch.setattr(serve, "measure", lambda _name, _workload, **_options: dict(measured))
     monkeypatch.setattr(serve.serve_table, "show", lambda _: None)
     monkeypatch.setattr(serve, "TARGET", tmp_path / "serve.json")
-    monkeypatch.setattr("sys.argv", ["serve", "--only", "tiny"])
+    monkeypatch.setattr("sys.argv", ["serve", "--only", "resnet50"])
     assert serve.main() == code
     assert ("MISSED" in capsys.readouterr().out) is bool(code)
     written = json.loads((tmp_path / "serve.json").read_text())[0]["targets"]
