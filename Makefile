@@ -133,6 +133,10 @@ crd-core-types: prerequisites $(VENV)/.installed ## Copy Kubernetes' own types i
 bench-settle: prerequisites $(VENV)/.installed ## 50 models at once: requests to converge, writes once settled and after a restart
 	$(BIN)/python -m benchmarks.settle
 
+.PHONY: bench-scale
+bench-scale: prerequisites $(VENV)/.installed ## 1,000 models: seconds to converge, requests, memory, changes a second, a noisy namespace (15 min)
+	$(BIN)/python -m benchmarks.scale $(BENCH_ARGS)
+
 .PHONY: bench-drain
 bench-drain: $(VENV)/.installed ## SIGTERM under load: requests failed or reset, CPU time a request
 	$(BIN)/python -m benchmarks.drain

@@ -71,6 +71,10 @@ class Audit:
         """How many there were of each verb."""
         return Counter(entry["verb"] for entry in self.entries())
 
+    def by_resource(self):
+        """How many there were of each verb and resource, as `verb resource[/subresource]`."""
+        return Counter(_what(entry).rpartition(" ")[0] for entry in self.entries() if "objectRef" in entry)
+
 
 def _what(entry):
     ref = entry["objectRef"]

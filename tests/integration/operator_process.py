@@ -49,16 +49,16 @@ class Api:
     def __init__(self, kubeconfig):
         config = yaml.safe_load(Path(kubeconfig).read_text())
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-        self._address = urllib.parse.urlsplit(cluster["server"]).netloc
-        self._tls = ssl.create_default_context(cadata=_decode(cluster["certificate-authority-data"]))
+        self.address = urllib.parse.urlsplit(cluster["server"]).netloc
+        self.tls = ssl.create_default_context(cadata=_decode(cluster["certificate-authority-data"]))
         with tempfile.NamedTemporaryFile("w") as both:
             both.write(_decode(user["client-certificate-data"]) + _decode(user["client-key-data"]))
             both.flush()
-            self._tls.load_cert_chain(both.name)
+            self.tls.load_cert_chain(both.name)
 
     def request(self, method, path, body=None, *, content_type="application/json"):
         """Returns the status and the answer."""
-        connection = http.client.HTTPSConnection(self._address, context=self._tls, timeout=20)
+        connection = http.client.HTTPSConnection(self.address, context=self.tls, timeout=20)
         try:
             headers = {"Content-Type": content_type, "Accept": "application/json"}
             connection.request(method, path, None if body is None else json.dumps(body), headers)
@@ -88,7 +88,7 @@ class Api:
     def seen_since(self, path, name, version):
         """Returns every state that an object of a listing was in after a resource version, the oldest first."""
         query = f"?watch=1&timeoutSeconds=2&resourceVersion={version}&fieldSelector=metadata.name%3D{name}"
-        connection = http.client.HTTPSConnection(self._address, context=self._tls, timeout=20)
+        connection = http.client.HTTPSConnection(self.address, context=self.tls, timeout=20)
         try:
             connection.request("GET", path + query, headers={"Accept": "application/json"})
             events = [json.loads(line) for line in connection.getresponse()]
@@ -201,6 +201,11 @@ class OperatorProcess:
                 self.terminate()
             except subprocess.TimeoutExpired:
                 self.kill()
+
+    @property
+    def pid(self):
+        """Its process ID."""
+        return self._process.pid
 
     def running(self):
         """Whether the process lives."""
