@@ -51,11 +51,11 @@ def changes(api: Api, namespace: str, *, models: int, seconds: float, replicas: 
 
 
 def delays(changed: AuditOfRun, written: AuditOfRun, namespace: str) -> Iterator[float]:
-    """Seconds from each change of a model to the next write of its Deployment, both by the API server's clock."""
+    """Seconds from each change of a model to the next write of its Deployment, as the API server receives both."""
     writes: dict[str, list[datetime]] = {}
     for entry in written.entries():
         if (entry["verb"], entry["objectRef"]["resource"]) == ("patch", "deployments"):
-            writes.setdefault(entry["objectRef"]["name"], []).append(_moment(entry, "requestReceived"))
+            writes.setdefault(entry["objectRef"]["name"], []).append(_moment(entry))
     for entry in changed.entries():
         where = entry["objectRef"]
         if (where["resource"], where.get("namespace"), entry["verb"]) == (
@@ -63,14 +63,14 @@ def delays(changed: AuditOfRun, written: AuditOfRun, namespace: str) -> Iterator
             namespace,
             "patch",
         ):
-            since = _moment(entry, "stage")
+            since = _moment(entry)  # a write may begin before the change's own reply has been sent
             later = [at for at in writes.get(where["name"], []) if at >= since]
             if later:
                 yield (min(later) - since).total_seconds()
 
 
-def _moment(entry: Json, which: str) -> datetime:
-    return datetime.fromisoformat(entry[f"{which}Timestamp"])
+def _moment(entry: Json) -> datetime:
+    return datetime.fromisoformat(entry["requestReceivedTimestamp"])
 
 
 @contextmanager
