@@ -3,6 +3,7 @@
 TorchScript is deprecated and works; everything that warns of it is in this module.
 """
 
+import contextlib
 import logging
 import warnings
 from pathlib import Path
@@ -32,7 +33,19 @@ def load(path: Path) -> Loaded:
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=DEPRECATED, category=DeprecationWarning)
+        _warn_of_8_bits()
         return _load(path)
+
+
+def _warn_of_8_bits() -> None:
+    """Has torch say now, where it is not heard, what it says once: that tensors of 8 bits are deprecated.
+
+    An archive that holds some makes it say so past Python's filters, as a line of its own on stderr
+    (https://github.com/pytorch/pytorch/issues/184982).
+    """
+    with warnings.catch_warnings(), contextlib.suppress(AttributeError, RuntimeError):
+        warnings.simplefilter("ignore")
+        torch.quantize_per_tensor(torch.zeros(1), 1.0, 0, torch.quint8)
 
 
 def _load(path: Path) -> Loaded:

@@ -1,6 +1,8 @@
 """Models in 8 bits by torch's own quantization: made by the command, and read by the server's own loader."""
 
 import json
+import os
+import subprocess
 import sys
 
 import pytest
@@ -78,6 +80,20 @@ def test_the_server_runs_it_in_8_bits_for_any_number_of_images(quantize, kit):
     image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1)).numpy()
     assert abs(opened.model(image) - eager(image)).max() < 0.5
     assert opened.model(image.repeat(3, axis=0)).shape == (3, 2)
+
+
+def test_who_has_the_file_reads_nothing_of_what_torch_deprecates(quantize):
+    """In a fresh process: torch says it once, on stderr."""
+    code, _, complaint, out = quantize()
+    assert code == 0, complaint
+    ended = subprocess.run(
+        [sys.executable, "-m", "catfish_server.tools", "inspect", "--trust", out],
+        env={"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_a_file_that_answers_otherwise_is_refused_and_not_left(quantize, kit, tmp_path):
