@@ -13,6 +13,7 @@ from catfish_server.inference import build
 from catfish_server.lifecycle import Lifecycle, Stage
 from catfish_server.settings import Settings
 from catfish_server.weights.sandbox import Sandbox
+from tests.model_server import whole_models
 from tests.model_server.whole_models import SIZE, images
 
 
@@ -124,10 +125,10 @@ def resized(files):
     return files.path("onnx-48")
 
 
-def saved(tmp_path, classes):
+def saved(tmp_path, classes, outputs=2):
     path = tmp_path / "w.safetensors"
     torch.manual_seed(7)
-    state = models.resnet18(weights=None, num_classes=2).state_dict()
+    state = models.resnet18(weights=None, num_classes=outputs).state_dict()
     save_file(state, path, metadata={"classes": classes} if classes else None)
     return path
 
@@ -140,7 +141,6 @@ def test_safetensors_may_name_their_classes(built, tmp_path, classes):
 @pytest.mark.parametrize(
     ("classes", "failure", "says"),
     [
-        (None, errors.InvalidSpec, r"^spec\.model\.classes: is required: the weights do not name"),
         (
             "cat",
             errors.UnsupportedFormat,
@@ -152,3 +152,43 @@ def test_safetensors_may_name_their_classes(built, tmp_path, classes):
 def test_classes_that_cannot_be_used_are_told(built, tmp_path, classes, failure, says):
     with pytest.raises(failure, match=says):
         built(saved(tmp_path, classes), architecture="resnet18")
+
+
+def nameless(tmp_path, kind, files):
+    """A file that names no classes, and the architecture that it is served as."""
+    if kind == "safetensors":
+        return saved(tmp_path, None), "resnet18"
+    path = tmp_path / kind
+    getattr(whole_models, f"save_{kind}")(files.network, path, classes=None)
+    return path, kind
+
+
+NAMELESS = ["safetensors", "torchscript", "exported", "onnx"]
+
+
+@pytest.mark.parametrize("kind", NAMELESS)
+def test_classes_that_nobody_names_are_numbered_and_one_line_says_so(built, tmp_path, files, caplog, kind):
+    path, architecture = nameless(tmp_path, kind, files)
+    assert built(path, architecture=architecture).classes == ("0", "1")
+    (told,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told == (
+        "Nobody names the model's 2 classes, so they are numbered from 0 to 1; name them in the order of the "
+        "outputs with --classes or CATFISH_CLASSES."
+    )
+
+
+@pytest.mark.parametrize("kind", NAMELESS)
+def test_a_revision_that_is_rolled_out_must_name_its_classes(built, tmp_path, files, kind):
+    path, architecture = nameless(tmp_path, kind, files)
+    with pytest.raises(
+        errors.InvalidSpec,
+        match=r"^spec\.model\.classes: is required: the weights do not name their classes$",
+    ):
+        built(path, architecture=architecture, revision="cat-5d8f")
+
+
+def test_one_output_is_no_choice_of_classes(built, tmp_path):
+    with pytest.raises(
+        errors.ArchitectureMismatch, match=r"^spec\.model\.classes: .* at least two .* has 1$"
+    ):
+        built(saved(tmp_path, None, outputs=1), architecture="resnet18")
