@@ -220,7 +220,7 @@ KINDS = {
     "classes that nobody names": Bad(
         reason="InvalidSpec",
         says="the weights do not name their classes",
-        place=good(CATFISH_CLASSES=""),
+        place=good(CATFISH_CLASSES="", CATFISH_REVISION="cat-5d8f"),
         field=CLASSES,
     ),
     "wrong answers": Bad(

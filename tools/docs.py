@@ -12,11 +12,14 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
+from prometheus_client import CollectorRegistry
+
 from catfish_server import variables
 from catfish_server.lifecycle import Lifecycle, Weights
 from catfish_server.models.model import Runtime
 from catfish_server.settings import Settings
 from catfish_server.telemetry.metrics import REASONS, Metrics
+from catfish_server.telemetry.prediction_log import LogMetrics
 from catfish_server.web import openapi
 from catfish_server.web.app import create_app
 
@@ -25,7 +28,11 @@ ROOT = Path(__file__).resolve().parents[1]
 DEFAULTS = {"threads": "the CPU quota of the container", "classes": "as the weights name them"}
 """Of settings whose default is no value that could be written down."""
 
-PAGES = {"docs/server.md": ("settings",), "docs/server-api.md": ("api", "metrics")}
+PAGES = {
+    "docs/server.md": ("settings",),
+    "docs/server-api.md": ("api", "metrics"),
+    "docs/prediction-log.md": ("log metrics",),
+}
 
 Json = Any
 
@@ -157,17 +164,37 @@ class _Batch:
 
 
 def metrics_table() -> str:
-    """A row for each family of a registry in which everything has happened once."""
+    """A row for each family of a server that keeps a prediction log, in which everything has happened once."""
     lifecycle = Lifecycle()
     lifecycle.progress(1, 2)
     lifecycle.fetched(Weights(sha256="", size=1, format="", download_seconds=1.0))
     metrics = Metrics(lifecycle, revision="")
     metrics.watch_runtime(lambda: _Classifier.runtime)
     metrics.batched(_Batch())
+    metrics.tried("", "")
     metrics.answered("/", 200)
     metrics.predicted("cat", unknown=True)
+    LogMetrics(metrics.registry)
+    return families_table(metrics.registry)
+
+
+def log_metrics_table() -> str:
+    """A row for each family of the prediction log."""
+    registry = CollectorRegistry()
+    LogMetrics(registry)
+    return families_table(registry)
+
+
+def families_table(registry: CollectorRegistry) -> str:
+    """A row for each family.
+
+    Raises:
+        ValueError: nothing has happened that a family counts, so nobody can tell what labels it has.
+    """
     lines = ["| metric | type | meaning |", "|---|---|---|"]
-    for family in metrics.registry.collect():
+    for family in registry.collect():
+        if not family.samples:
+            raise ValueError(f"the labels of {family.name} are not known: let it count something")
         labels = sorted({label for one in family.samples for label in one.labels} - {"le"})
         name = family.name + ("_total" if family.type == "counter" else "")
         shown = f"`{name}{{{','.join(labels)}}}`" if labels else f"`{name}`"
@@ -190,6 +217,7 @@ PIECES: dict[str, Callable[[], str]] = {
     "settings": settings_table,
     "api": api_reference,
     "metrics": metrics_table,
+    "log metrics": log_metrics_table,
 }
 
 

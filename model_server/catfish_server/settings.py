@@ -34,7 +34,8 @@ class Settings:
         architecture: a torchvision classifier by name, `cnnnet`, or the format of a file that is a whole model:
             `torchscript`, `exported`, `onnx`. `CATFISH_ARCHITECTURE`.
         head_hidden: width of the head's hidden layer; None: read off the weights. `CATFISH_HEAD_HIDDEN`.
-        classes: names in the order of the outputs; empty: as the weights name them. `CATFISH_CLASSES`.
+        classes: names in the order of the outputs; empty: as the weights name them, and numbered from 0 where they
+            do not. A server with a revision does not start then. `CATFISH_CLASSES`.
         image_size: height and width in pixels of the model's input. `CATFISH_IMAGE_SIZE`.
         mean: of R, G and B in 0..1. `CATFISH_IMAGE_MEAN`.
         std: of R, G and B in 0..1. `CATFISH_IMAGE_STD`.

@@ -1,22 +1,27 @@
 """All that can be wrong with weights: a model each, all of them side by side, for most of it is waiting."""
 
+import base64
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
-from demo import model, weights
+from catfish_server import errors
+from demo import model, spoiled, weights
 from demo.kube import wait_for
 from demo.report import DemoFailure
-from tests.asking import assert_serves
+from tests.asking import assert_serves, photograph
 from tests.cluster_fixtures import QUICK, a_namespace
 
 pytestmark = pytest.mark.e2e
 FAILURE_SECONDS = 240.0
-"""The start of five pods at once on a busy machine, and time for the kubelet to tell of their ends."""
+"""The start of ten pods at once on a busy machine, and time for the kubelet to tell of their ends."""
 
-GOOD = {"url": f"{weights.CLUSTER_STORE}/models/catfish-v1.pt"}
+V1 = "models/catfish-v1.pt"
+GOOD = {"url": f"{weights.CLUSTER_STORE}/{V1}"}
+GOLDEN = "golden"
 
 
 def wrong_shapes() -> bytes:
@@ -41,18 +46,26 @@ def wrong_keys() -> bytes:
     return stored.getvalue()
 
 
+def golden_image(namespace):
+    """A ConfigMap with the photograph of the cat."""
+    metadata = {"name": GOLDEN, "namespace": namespace}
+    data = {"cat.png": base64.b64encode(photograph()).decode()}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "binaryData": data}
+
+
 @dataclass(frozen=True)
 class Case:
-    """What changes in good weights, or what lies at their address; and the reason that must be shown."""
+    """What changes in good weights, or what lies at their address, or else in the spec; and the reason to be shown."""
 
     reason: str
     change: dict[str, str] = field(default_factory=dict)
     content: Callable[[], bytes] | None = None
+    rest: dict[str, Any] = field(default_factory=dict)
 
-    def weights(self, name):
-        """The weights of the model of this name; what is to lie in the store is put there."""
+    def spec(self, name):
+        """What the model of this name has; what is to lie in the store is put there."""
         stored = {"url": weights.put(f"models/{name}.pt", self.content())} if self.content else {}
-        return GOOD | self.change | stored
+        return {"weights": GOOD | self.change | stored} | self.rest
 
 
 CASES = {
@@ -61,7 +74,25 @@ CASES = {
     "other-shapes": Case("ArchitectureMismatch", content=wrong_shapes),
     "other-keys": Case("ArchitectureMismatch", content=wrong_keys),
     "a-page": Case("UnsupportedFormat", content=lambda: b"<!doctype html><html><body>Sign in</body></html>"),
+    "runs-code": Case("UnsafeWeights", content=lambda: spoiled.code(weights.get(V1))),
+    "not-finite": Case("NonFiniteWeights", content=lambda: spoiled.not_finite(weights.get(V1))),
+    "nobody-there": Case(
+        "WeightsUnreachable",
+        {"url": "http://127.0.0.1:1/w.pt"},
+        rest={"rollout": QUICK | {"progressDeadlineSeconds": 20}},
+    ),
+    "no-classes": Case("InvalidSpec", rest={"model": {"architecture": "resnet18", "imageSize": 96}}),
+    "wrong-answer": Case(
+        "VerificationFailed",
+        rest={
+            "verification": {
+                "configMapRef": {"name": GOLDEN},
+                "samples": [{"key": "cat.png", "class": "fish"}],
+            }
+        },
+    ),
 }
+"""Of every reason but WeightsForbidden, which test_weights.py shows."""
 
 
 class Patients:
@@ -80,7 +111,8 @@ class Patients:
 
     def fall_ill(self):
         """Returns once all are Stalled, or after long enough: what is missing, its own test will tell."""
-        self._apply({name: case.weights(name) for name, case in CASES.items()})
+        self._kube.apply(golden_image(self.namespace), large=True)
+        self._apply({name: case.spec(name) for name, case in CASES.items()})
         try:
             wait_for("all to be Stalled", self._look, seconds=FAILURE_SECONDS)
         except DemoFailure:
@@ -88,11 +120,11 @@ class Patients:
 
     def heal(self):
         """Gives all of them good weights, and does not wait."""
-        self._apply(dict.fromkeys(CASES, GOOD))
+        self._apply({name: {"weights": GOOD} for name in CASES})
 
     def _apply(self, each):
         manifests = [
-            model.manifest(name, self.namespace, weights=its, rollout=QUICK) for name, its in each.items()
+            model.manifest(name, self.namespace, **{"rollout": QUICK} | spec) for name, spec in each.items()
         ]
         self._kube.apply(*manifests)
 
@@ -117,12 +149,17 @@ def patients(kube, installation):
         yield made
 
 
+def test_there_is_a_model_for_every_reason():
+    reasons = {failure.reason for failure in errors.StartupFailure.__subclasses__()}
+    assert {case.reason for case in CASES.values()} == reasons - {"WeightsForbidden"}
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_bad_weights_never_serve_and_say_why_and_a_right_spec_heals(kube, patients, name):
     assert name in patients.stalled, patients.last.get(name)
     assert name not in patients.ready
     message = patients.stalled[name]["status"]["message"]
-    assert "spec.weights" in message or "spec.model" in message
+    assert re.search(r"spec\.(weights|model|verification)", message)
     assert "\n" not in message
     assert not re.search(r"Traceback|File \"", message)
     settled = model.settled(kube, name, patients.namespace)

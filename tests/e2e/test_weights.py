@@ -1,6 +1,7 @@
-"""Weights from a real S3 store, and what becomes of a model whose store refuses or has nothing."""
+"""Weights from a volume and a real S3 store, and what becomes of a model whose store refuses or has nothing."""
 
 import base64
+import os
 
 import pytest
 
@@ -15,6 +16,9 @@ KEYS = {
     "AWS_SECRET_ACCESS_KEY": "catfish-local-only",
     "AWS_REGION": "us-east-1",
 }
+USER = 10001
+"""Of the image, as its Dockerfile says."""
+
 FAILURE_SECONDS = 150.0  # a pod's start on a busy machine, and time for the kubelet to tell of its end
 
 
@@ -22,6 +26,38 @@ def secret(kube, namespace, **changed):
     data = {key: base64.b64encode(value.encode()).decode() for key, value in (KEYS | changed).items()}
     metadata = {"name": "s3", "namespace": namespace}
     kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data})
+
+
+@pytest.fixture
+def claim(kube, namespace, tmp_path):
+    """The name of a PersistentVolumeClaim of a folder of this machine, in which the image's user reads the weights."""
+    file = tmp_path / "pets" / "cat.pt"
+    file.parent.mkdir()
+    file.write_bytes(weights.get("models/catfish-v1.pt"))
+    file.chmod(0o400)
+    os.chown(file, USER, USER)
+    for folder in (tmp_path, file.parent):
+        folder.chmod(0o755)
+    room = {"storage": "1Gi"}
+    shared = {"accessModes": ["ReadOnlyMany"], "storageClassName": ""}
+    volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": f"{namespace}-models"},
+        "spec": shared
+        | {"capacity": room, "persistentVolumeReclaimPolicy": "Retain"}
+        | {"hostPath": {"path": str(tmp_path), "type": "Directory"}},
+    }
+    wanted = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "models", "namespace": namespace},
+        "spec": shared | {"volumeName": f"{namespace}-models", "resources": {"requests": room}},
+    }
+    kube.apply(volume, wanted)
+    yield "models"
+    kube.run("delete", "cfm,pvc", "--all", "--namespace", namespace, "--wait=false")
+    kube.run("delete", "pv", f"{namespace}-models", "--wait=false")
 
 
 def stalled(kube, namespace, reason):
@@ -34,6 +70,14 @@ def stalled(kube, namespace, reason):
         return found if (condition.get("status"), condition.get("reason")) == ("True", reason) else None
 
     return wait_for(f"Stalled with {reason}", look, seconds=FAILURE_SECONDS)
+
+
+def test_weights_in_a_volume_that_the_images_user_alone_may_read_serve(kube, namespace, claim, applied):
+    applied(weights={"url": f"pvc://{claim}/pets/cat.pt"})
+    assert_serves(kube, namespace)
+    (pod,) = model.pods(kube, "catfish", namespace)
+    (mounted,) = [volume for volume in pod["spec"]["volumes"] if "persistentVolumeClaim" in volume]
+    assert mounted["persistentVolumeClaim"] == {"claimName": claim, "readOnly": True}
 
 
 def test_weights_from_s3_with_the_right_keys_serve(kube, namespace, applied):

@@ -58,8 +58,8 @@ SERVED_SECONDS = 3.0
 """After which a pod that answers with errors has shown it; until then a client has asked it some fifty times."""
 
 TAKEN_SECONDS = 1.0
-"""After which the kubelet has what it needs to start a pod. It has not as soon as the pod is there, and then tries again
-up to a minute after an outage: the pod shows nothing until the deadline, and that is the reason that is told."""
+"""After which the kubelet has what it needs to start a pod. As soon as the pod is there it has not, and tries again a
+minute after the outage: the pod shows nothing until the deadline, which is then the reason that is told."""
 
 QUIET_SECONDS = 30.0
 """After which no pod of v2 has shown anything: half of the deadline that the operator waits for."""

@@ -137,7 +137,7 @@ def test_what_goes_wrong_meanwhile_brings_the_api_server_back_and_is_raised(here
         raise AssertionError("a request failed")
 
     away = disruptions.ApiServerAway(0.0, at_the_end=look)
-    away(moment(begun=1.0))
+    away(moment(2.0, begun=1.0))
     with pytest.raises(AssertionError, match="a request failed"):
         away.join()
     assert here.done == ["stopped", "started"]

@@ -3,8 +3,12 @@
 import re
 
 import pytest
+from prometheus_client import CollectorRegistry, Counter
 
 from catfish_server import variables
+from catfish_server.inference.engines.choose import State
+from catfish_server.telemetry.metrics import REASONS
+from catfish_server.telemetry.prediction_log import DROPPED
 from tools import docs
 
 
@@ -36,6 +40,24 @@ def test_a_page_without_a_place_for_a_piece_is_refused():
         docs.filled("nothing", ("settings",))
 
 
+def test_what_stands_for_a_label_is_told_of_every_one_that_has_words_of_its_own():
+    table = docs.metrics_table()
+    for name, words in {
+        "catfish_rejections_total{reason}": REASONS,
+        "catfish_prediction_log_dropped_total{reason}": DROPPED,
+        "catfish_engines_tried_total{engine,state}": tuple(State),
+    }.items():
+        (row,) = [row for row in table.splitlines() if f"`{name}`" in row]
+        assert {word for word in words if f"`{word}`" not in row} == set()
+
+
+def test_a_metric_whose_labels_nobody_knows_cannot_be_listed():
+    registry = CollectorRegistry()
+    Counter("catfish_of_a_test", "Things.", ["kind"], registry=registry)
+    with pytest.raises(ValueError, match="catfish_of_a_test"):
+        docs.families_table(registry)
+
+
 def test_the_metrics_that_the_operator_reads_are_there():
     table = docs.metrics_table()
     for name in (
@@ -44,5 +66,7 @@ def test_the_metrics_that_the_operator_reads_are_there():
         "catfish_predictions_total{label}",
         "catfish_request_stage_seconds{stage}",
         "catfish_runtime_info{device,engine,instruction_set,threads}",
+        "catfish_engines_tried_total{engine,state}",
+        "catfish_prediction_log_dropped_total{reason}",
     ):
         assert f"`{name}`" in table

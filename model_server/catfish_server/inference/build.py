@@ -15,7 +15,7 @@ from catfish_server.errors import ArchitectureMismatch, InvalidSpec, NonFiniteWe
 from catfish_server.inference import bounded, exhausted, verification
 from catfish_server.inference.classifier import Classifier
 from catfish_server.inference.prediction import NonFiniteOutput
-from catfish_server.inference.prepare import prepare
+from catfish_server.inference.prepare import outputs, prepare
 from catfish_server.lifecycle import Lifecycle, Stage, Weights
 from catfish_server.models import programs
 from catfish_server.models.model import Loaded, Runtime
@@ -115,7 +115,8 @@ def _loaded(
         logger.info("Loading %s (%s, %d bytes, sha256 %s).", where.shown, kind, fetched.size, fetched.sha256)
         if kind in formats.PROGRAMS:
             loaded = _program(settings, kind, fetched, where)
-            return loaded, _classes(settings, loaded.classes)
+            classes = _named(settings, loaded.classes)
+            return loaded, classes or _numbered(outputs(loaded, image_size=settings.image_size))
         # Not at the top: it imports torch.
         from catfish_server.weights import load  # noqa: PLC0415
 
@@ -165,14 +166,14 @@ def _program(settings: Settings, kind: formats.Format, fetched: fetch.Fetched, w
 def _of_registry(settings: Settings, weights: "StateDict") -> tuple[Loaded, tuple[str, ...]]:
     # Not at the top: they import torch.
     from catfish_server.inference.engines import modules  # noqa: PLC0415
-    from catfish_server.models import registry  # noqa: PLC0415
+    from catfish_server.models import heads, registry  # noqa: PLC0415
     from catfish_server.models.module import TorchModel  # noqa: PLC0415
 
-    classes = _classes(settings, weights.classes)
+    classes = _named(settings, weights.classes)
     module = registry.build(
         settings.architecture,
         weights.tensors,
-        classes=classes,
+        classes=classes or None,
         image_size=settings.image_size,
         head_hidden=settings.head_hidden,
     )
@@ -181,15 +182,33 @@ def _of_registry(settings: Settings, weights: "StateDict") -> tuple[Loaded, tupl
     loaded = Loaded(
         model=modules.on(place, module), reference=None, classes=weights.classes, device=str(place)
     )
-    return loaded, classes
+    return loaded, classes or _numbered(heads.outputs(module))
 
 
-def _classes(settings: Settings, in_file: str | None) -> tuple[str, ...]:
-    """The classes of the spec, or those that the weights name."""
+def _named(settings: Settings, in_file: str | None) -> tuple[str, ...]:
+    """The classes of the spec, or those that the weights name; empty where nobody names them and nobody must.
+
+    A revision that the operator rolls out must: its callers rely on the names, and the next one may have others.
+    """
     classes = named(settings.classes, in_file)
-    if not classes:
+    if not classes and settings.revision is not None:
         raise InvalidSpec("spec.model.classes: is required: the weights do not name their classes")
     return classes
+
+
+def _numbered(count: int) -> tuple[str, ...]:
+    """A number for each output, in the place of names."""
+    if count < 2:
+        raise ArchitectureMismatch(
+            f"spec.model.classes: a classifier has at least two of them, and the model's output has {count}"
+        )
+    logger.warning(
+        "Nobody names the model's %d classes, so they are numbered from 0 to %d; name them in the order of the "
+        "outputs with --classes or CATFISH_CLASSES.",
+        count,
+        count - 1,
+    )
+    return tuple(map(str, range(count)))
 
 
 def named(given: tuple[str, ...], in_file: str | None) -> tuple[str, ...]:

@@ -121,7 +121,8 @@ class Metrics:
         )
         self._engines = Counter(
             "catfish_engines_tried",
-            "Engines that were tried in the place of eager, by what became of them.",
+            "Engines that were tried in the place of eager, by what became of them: `chosen`, `slower`, `disagrees` "
+            "(with eager), `failed`, `no_room` (too little memory is left to build it).",
             ["engine", "state"],
             registry=self.registry,
         )

@@ -21,7 +21,8 @@ class LogMetrics:
         )
         self._dropped = Counter(
             "catfish_prediction_log_dropped",
-            "Records that were lost, by reason.",
+            "Records that were lost: `records` or `bytes` (too much waits), `refused` (by the sink, for good), "
+            "`shutdown` (the process ended), `closed` (it was ending).",
             ["reason"],
             registry=registry,
         )

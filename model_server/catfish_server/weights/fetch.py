@@ -23,6 +23,9 @@ Progress = Callable[[int, int | None], None]
 
 PART_SUFFIX = ".part"
 
+NO_ROOM = "does not fit: the disk is full; give the pod more ephemeral storage"
+"""What is said of weights wherever the disk ends: as they come, and where they are written once more to be loaded."""
+
 Version = tuple[int, int, int, int, int]
 """What differs after a file was written to or replaced: the kernel sets ctime, and nobody else can."""
 
@@ -241,8 +244,6 @@ def _failures(location: Location) -> Iterator[None]:
         ) from error
     except OSError as error:
         if error.errno in transport.DISK_FULL:
-            raise WeightsUnreachable(
-                location.says("does not fit: the disk is full; give the pod more ephemeral storage")
-            ) from error
+            raise WeightsUnreachable(location.says(NO_ROOM)) from error
         code = errno.errorcode.get(error.errno or 0, "I/O error")
         raise WeightsUnreachable(location.says(f"cannot be brought here: {code}")) from error

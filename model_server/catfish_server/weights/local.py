@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from catfish_server.errors import StartupFailure, WeightsUnreachable
-from catfish_server.weights import formats
-from catfish_server.weights.fetch import Fetched
+from catfish_server.weights import formats, transport
+from catfish_server.weights.fetch import NO_ROOM, Fetched
 from catfish_server.weights.formats import Format
 from catfish_server.weights.location import Location
 
@@ -34,4 +34,6 @@ def failures(location: Location) -> Iterator[None]:
     except StartupFailure as failure:
         raise type(failure)(location.says(str(failure))) from failure
     except OSError as error:
+        if error.errno in transport.DISK_FULL:
+            raise WeightsUnreachable(location.says(NO_ROOM)) from error
         raise WeightsUnreachable(location.says(f"cannot be read: {error.strerror}")) from error

@@ -1,7 +1,6 @@
 """From settings to a classifier, with real files of every format."""
 
 import hashlib
-import resource
 
 import numpy as np
 import pytest
@@ -10,35 +9,10 @@ from safetensors.torch import save_file
 from torchvision import models
 
 from catfish_server import errors
-from catfish_server.inference import bounded, build, exhausted
 from catfish_server.inference.engine import TooManyImages
-from catfish_server.inference.engines import memory
 from catfish_server.lifecycle import Lifecycle, Stage
-from catfish_server.settings import Settings
-from catfish_server.weights.sandbox import Sandbox
+from tests.model_server import whole_models
 from tests.model_server.whole_models import SIZE, images
-
-
-@pytest.fixture
-def built(tmp_path):
-    made = []
-
-    def build_it(path, *, vouched=True, lifecycle=None, **settings):
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest() if vouched else None
-        chosen = Settings(
-            location=str(path), sha256=sha256, image_size=SIZE, cache_dir=tmp_path, threads=1, **settings
-        )
-        sandbox = Sandbox(likely=False)
-        try:
-            made.append(build.classifier(chosen, {}, lifecycle=lifecycle or Lifecycle(), sandbox=sandbox))
-        finally:
-            sandbox.close()
-        return made[-1]
-
-    yield build_it
-    for classifier in made:
-        classifier.close()
-
 
 KINDS = {"torchscript": "torchscript", "exported": "exported", "onnx": "onnx", "int8": "onnx"}
 
@@ -127,10 +101,10 @@ def resized(files):
     return files.path("onnx-48")
 
 
-def saved(tmp_path, classes):
+def saved(tmp_path, classes, outputs=2):
     path = tmp_path / "w.safetensors"
     torch.manual_seed(7)
-    state = models.resnet18(weights=None, num_classes=2).state_dict()
+    state = models.resnet18(weights=None, num_classes=outputs).state_dict()
     save_file(state, path, metadata={"classes": classes} if classes else None)
     return path
 
@@ -143,7 +117,6 @@ def test_safetensors_may_name_their_classes(built, tmp_path, classes):
 @pytest.mark.parametrize(
     ("classes", "failure", "says"),
     [
-        (None, errors.InvalidSpec, r"^spec\.model\.classes: is required: the weights do not name"),
         (
             "cat",
             errors.UnsupportedFormat,
@@ -165,110 +138,41 @@ def test_what_may_wait_and_for_how_long_is_as_the_settings_say(built, files):
         made.infer(np.zeros((8, 3, SIZE, SIZE), np.float32))
 
 
-GPU, POD = r"^spec\.resources\.limits: the GPU", r"^spec\.resources\.limits\.memory: is not enough"
+def nameless(tmp_path, kind, files):
+    """A file that names no classes, and the architecture that it is served as."""
+    if kind == "safetensors":
+        return saved(tmp_path, None), "resnet18"
+    path = tmp_path / kind
+    getattr(whole_models, f"save_{kind}")(files.network, path, classes=None)
+    return path, kind
 
 
-@pytest.mark.parametrize(
-    ("error", "failure", "says"),
-    [
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), errors.OutOfMemory, GPU),
-        (RuntimeError("CUDA error: out of memory\nCompile with"), errors.OutOfMemory, GPU),
-        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), errors.OutOfMemory, GPU),
-        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), errors.OutOfMemory, GPU),
-        (RuntimeError("[enforce] DefaultCPUAllocator: can't allocate memory: you"), errors.OutOfMemory, POD),
-        (MemoryError(), errors.OutOfMemory, POD),
-        (
-            RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
-            errors.InvalidSpec,
-            r"^spec\.model\.imageSize",
-        ),
-    ],
-    ids=["torch", "driver", "cublas", "cudnn", "cpu", "python", "no memory"],
-)
-def test_memory_that_ran_out_while_it_warms_up_is_told_apart(
-    built, tmp_path, monkeypatch, caplog, *, error, failure, says
-):
-    def warm_up(_):
-        raise error
-
-    monkeypatch.setattr(build.Classifier, "warm_up", warm_up)
-    with pytest.raises(failure, match=says) as caught:
-        built(saved(tmp_path, '["cat", "fish"]'), architecture="resnet18")
-    assert caught.value.retriable == (failure is errors.OutOfMemory)
-    (line,) = [found.getMessage() for found in caplog.records if found.name == exhausted.logger.name]
-    assert line == f"The model does not run: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+NAMELESS = ["safetensors", "torchscript", "exported", "onnx"]
 
 
-def test_a_gpu_without_room_for_the_weights_is_told_as_well(built, tmp_path, monkeypatch):
-    from catfish_server.inference.engines import modules
-
-    def on(_place, _module):
-        raise torch.OutOfMemoryError("CUDA out of memory.")
-
-    monkeypatch.setattr(modules, "on", on)
-    with pytest.raises(errors.OutOfMemory, match=GPU):
-        built(saved(tmp_path, '["cat", "fish"]'), architecture="resnet18")
-
-
-MIB = 2**20
-
-
-def hungry(tmp_path, floats):
-    """A kilobyte of ONNX that asks for so many floats."""
-    import onnx
-    from onnx import TensorProto, helper
-
-    nodes = [
-        helper.make_node("ConstantOfShape", ["shape"], ["many"]),
-        helper.make_node("ReduceSum", ["many"], ["none"], keepdims=0),
-        helper.make_node("GlobalAveragePool", ["images"], ["means"]),
-        helper.make_node("Flatten", ["means"], ["flat"]),
-        helper.make_node("Add", ["flat", "none"], ["logits"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "hungry",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, SIZE, SIZE])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 3])],
-        [helper.make_tensor("shape", TensorProto.INT64, [1], [floats])],
+@pytest.mark.parametrize("kind", NAMELESS)
+def test_classes_that_nobody_names_are_numbered_and_one_line_says_so(built, tmp_path, files, caplog, kind):
+    path, architecture = nameless(tmp_path, kind, files)
+    assert built(path, architecture=architecture).classes == ("0", "1")
+    (told,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told == (
+        "Nobody names the model's 2 classes, so they are numbered from 0 to 1; name them in the order of the "
+        "outputs with --classes or CATFISH_CLASSES."
     )
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    path = tmp_path / "hungry.onnx"
-    onnx.save(made, path)
-    assert path.stat().st_size < 1000
-    return path
 
 
-def test_an_onnx_model_that_asks_for_more_memory_than_is_left_ends_with_a_sentence(
-    built, tmp_path, monkeypatch
-):
-    before, asked = resource.getrlimit(resource.RLIMIT_AS), []
-    real = resource.setrlimit
-    monkeypatch.setattr(resource, "setrlimit", lambda *limit: (asked.append(limit), real(*limit)))
-    monkeypatch.setattr(memory, "room", lambda: 64 * MIB)
-    with pytest.raises(errors.UnsafeWeights, match=r"^spec\.weights\.url: .*memory"):
-        built(hungry(tmp_path, 128 * MIB), architecture="onnx", classes=("a", "b", "c"))
-    assert resource.getrlimit(resource.RLIMIT_AS) == before
-    assert len(asked) >= 2
+@pytest.mark.parametrize("kind", NAMELESS)
+def test_a_revision_that_is_rolled_out_must_name_its_classes(built, tmp_path, files, kind):
+    path, architecture = nameless(tmp_path, kind, files)
+    with pytest.raises(
+        errors.InvalidSpec,
+        match=r"^spec\.model\.classes: is required: the weights do not name their classes$",
+    ):
+        built(path, architecture=architecture, revision="cat-5d8f")
 
 
-def test_an_onnx_model_that_fits_is_bounded_while_it_gets_ready_and_not_after(built, files, monkeypatch):
-    before, seen = resource.getrlimit(resource.RLIMIT_AS), []
-    real = build.prepare
-
-    def prepare(*arguments, **more):
-        seen.append(resource.getrlimit(resource.RLIMIT_AS)[0])
-        return real(*arguments, **more)
-
-    monkeypatch.setattr(build, "prepare", prepare)
-    monkeypatch.setattr(memory, "room", lambda: 8 * 1024 * MIB)
-    built(files.path("onnx"), architecture="onnx")
-    built(files.path("torchscript"), architecture="torchscript")
-    assert 8 * 1024 * MIB < seen[0] != before[0]
-    assert seen[1] == resource.getrlimit(resource.RLIMIT_AS)[0] == before[0]
-
-
-def test_without_what_tells_of_this_process_there_is_no_bound(tmp_path):
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    with bounded.to_room(needed=True, status=tmp_path / "status"):
-        assert resource.getrlimit(resource.RLIMIT_AS) == before
+def test_one_output_is_no_choice_of_classes(built, tmp_path):
+    with pytest.raises(
+        errors.ArchitectureMismatch, match=r"^spec\.model\.classes: .* at least two .* has 1$"
+    ):
+        built(saved(tmp_path, None, outputs=1), architecture="resnet18")

@@ -3,16 +3,15 @@
 `make log-outage` takes the broker away for a whole minute under load; by default the tests do it for a few seconds.
 """
 
-import contextlib
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
 import time
 from collections import Counter
-from http.client import HTTPConnection
 
 import numpy as np
 import pytest
@@ -21,14 +20,18 @@ from safetensors.torch import save_file
 from torchvision import models
 
 from tests.model_server.conftest import Program
+from tools import docs
 
 from . import broker
+from .clients import gathered, load, ready
 from .conftest import dropped_of, until
 from .test_kafka import messages
+from .test_objects import objects, opened, s3  # noqa: F401 (a fixture)
 
 pytestmark = pytest.mark.process
 
 CLIENTS = 32
+URL = "CATFISH_PREDICTION_LOG_URL"
 OUTAGE_SECONDS = float(os.environ.get("CATFISH_TEST_OUTAGE_SECONDS", "8"))
 
 
@@ -82,95 +85,47 @@ def serving(tmp_path, free_ports, weights, monkeypatch):
         running.process.communicate()
 
 
-def ready(running):
-    until(lambda: running.probe("/readyz")[0] == 200, seconds=240)
+def on_stdout(request):
+    path = request.getfixturevalue("tmp_path") / "stdout"
+    return {}, lambda: path.read_bytes().splitlines()
 
 
-class Client(threading.Thread):
-    """Asks until it is told to stop or has asked often enough; every second answer gets feedback.
-
-    A 503 asks to come again, as it says; feedback that the log has no room for is not repeated.
-    """
-
-    def __init__(self, port, jpeg, *, requests, stop):
-        super().__init__()
-        self.port, self.jpeg, self.requests, self.stop = port, jpeg, requests, stop
-        self.answers, self.feedback, self.failures, self.seconds = {}, {}, [], []
-
-    def run(self):
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=300)
-        with contextlib.closing(connection):
-            while len(self.answers) < self.requests and not self.stop.is_set() and not self.failures:
-                self._ask(connection)
-
-    def _ask(self, connection):
-        began = time.monotonic()
-        answer = self._post(connection, "/predict", self.jpeg, "image/jpeg")
-        if answer is None:
-            self.stop.wait(0.2)
-            return
-        self.seconds.append((began, time.monotonic() - began))
-        self.answers[answer["uuid"]] = answer["prediction"]
-        if len(self.answers) % 2:
-            body = json.dumps({"uuid": answer["uuid"], "label": "fish"}).encode()
-            if self._post(connection, "/feedback", body, "application/json"):
-                self.feedback[answer["uuid"]] = "fish"
-
-    def _post(self, connection, path, body, kind):
-        """The answer, None where the server asks to come again."""
-        try:
-            headers = {"Content-Type": kind, "X-Request-Id": "of-a-test", "X-User": "ann"}
-            connection.request("POST", path, body, headers)
-            response = connection.getresponse()
-            text = response.read()
-        except OSError as error:
-            self.failures.append(repr(error))
-            return None
-        if response.status not in {200, 202, 503}:
-            self.failures.append(text.decode())
-        return json.loads(text) if response.status in {200, 202} else None
+def in_a_file(request):
+    path = request.getfixturevalue("tmp_path") / "log.jsonl"
+    return {URL: f"file://{path}"}, lambda: path.read_bytes().splitlines()
 
 
-def load(running, jpeg, *, clients, requests=10**9, stop=None):
-    made = [
-        Client(running.port, jpeg, requests=requests, stop=stop or threading.Event()) for _ in range(clients)
-    ]
-    for client in made:
-        client.start()
-    return made
+def in_kafka(request):
+    kafka = request.getfixturevalue("kafka")
+    kafka.create("counts")
+    read = lambda: [message.value() for message in messages(kafka, "counts")]  # noqa: E731
+    return {URL: f"kafka://{kafka.address}/counts"}, read
 
 
-def gathered(clients):
-    """All answers and all feedback that was taken, once the clients are done."""
-    answers, feedback = {}, {}
-    for client in clients:
-        client.join(timeout=240)
-        assert not client.is_alive()
-        assert client.failures == []
-        answers |= client.answers
-        feedback |= client.feedback
-    return answers, feedback
+def in_s3(request):
+    """The keys are given as the operator gives those of the log's own Secret."""
+    url, endpoint, env, _ = request.getfixturevalue("s3")
+    keys = {f"CATFISH_LOG_SECRET_{name}": value for name, value in env.items()}
+    store = opened(url, endpoint, env)
+    read = lambda: b"".join(objects(store, "counts").values()).splitlines()  # noqa: E731
+    return keys | {URL: f"{url}/counts", "CATFISH_PREDICTION_LOG_ENDPOINT": endpoint}, read
 
 
-@pytest.mark.parametrize("sink", ["stdout", "file", pytest.param("kafka", marks=pytest.mark.integration)])
-def test_every_prediction_is_one_record_and_joins_with_its_feedback(sink, serving, jpeg, tmp_path, request):
-    url, topic = None, f"counts-{sink}"
-    if sink == "file":
-        url = f"file://{tmp_path}/log.jsonl"
-    if sink == "kafka":
-        kafka = request.getfixturevalue("kafka")
-        kafka.create(topic)
-        url = f"kafka://{kafka.address}/{topic}"
-    settings = {"CATFISH_PREDICTION_LOG_SINK": sink, "CATFISH_USER_HEADER": "X-User"}
-    running = serving(**settings, **({"CATFISH_PREDICTION_LOG_URL": url} if url else {}))
+SINKS = {"stdout": on_stdout, "file": in_a_file, "s3": in_s3, "kafka": in_kafka}
+"""Of each kind: a function that gives the server's settings, and what reads the lines afterwards."""
+
+REAL = [pytest.param(sink, marks=pytest.mark.integration) for sink in ("s3", "kafka")]
+
+
+@pytest.mark.parametrize("sink", ["stdout", "file", *REAL])
+def test_every_prediction_is_one_record_and_joins_with_its_feedback(sink, serving, jpeg, request):
+    settings, lines = SINKS[sink](request)
+    running = serving(**settings, CATFISH_PREDICTION_LOG_SINK=sink, CATFISH_USER_HEADER="X-User")
     answers, feedback = gathered(load(running, jpeg, clients=CLIENTS, requests=20))
+    assert unlisted(running) == set()
     running.process.send_signal(signal.SIGTERM)
     assert running.process.wait(timeout=30) == 0
-    if sink == "kafka":
-        lines = [message.value() for message in messages(kafka, topic)]
-    else:
-        lines = (tmp_path / ("stdout" if sink == "stdout" else "log.jsonl")).read_bytes().splitlines()
-    records = [json.loads(line) for line in lines]
+    records = [json.loads(line) for line in lines()]
     assert len(answers) == CLIENTS * 20
     assert len(feedback) == CLIENTS * 10
     predicted = [record for record in records if record["kind"] == "prediction"]
@@ -224,6 +179,14 @@ def test_a_sink_that_is_down_under_load_harms_nobody_and_only_what_is_counted_is
     )
     print(figures)  # noqa: T201 (for `make log-outage`)
     assert during < before * 2, f"a request took {before:.3f} s before and {during:.3f} s during the outage"
+
+
+def unlisted(running):
+    """Metrics that the server has and the page about it does not list."""
+    told = set(re.findall(r"(?m)^# TYPE (\w+) ", running.probe("/metrics")[1].decode()))
+    page = (docs.ROOT / "docs" / "server-api.md").read_text()
+    assert len(told) > 15
+    return {name for name in told if not name.endswith("_created") and f"| `{name}" not in page}
 
 
 def settled(running):
