@@ -116,7 +116,7 @@ def test_bad_weights_end_with_the_code_and_the_sentence_of_their_reason(ends, ki
 
 
 def test_there_are_kinds_for_every_reason():
-    assert {bad.reason for bad in KINDS.values()} == {
-        failure.reason for failure in errors.StartupFailure.__subclasses__()
-    }
+    """But for memory that others have taken, which is no fault of the weights: see test_build_memory.py."""
+    reasons = {failure.reason for failure in errors.StartupFailure.__subclasses__()}
+    assert {bad.reason for bad in KINDS.values()} == reasons - {errors.OutOfMemory.reason}
     assert len(KINDS) >= 25
