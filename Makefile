@@ -145,6 +145,10 @@ bench-drain: $(VENV)/.installed ## SIGTERM under load: requests failed or reset,
 bench-fetch: prerequisites $(VENV)/.installed ## Memory while 5 GB of weights are fetched, over HTTP and from S3 (10 GB of disk)
 	$(BIN)/python -m benchmarks.fetch $(BENCH_ARGS)
 
+.PHONY: bench-start
+bench-start: prerequisites $(VENV)/.installed ## Seconds until each image is Ready, beside a bare import of torch (root, Linux)
+	$(BIN)/python -m benchmarks.start $(BENCH_ARGS)
+
 .PHONY: bench-serve
 bench-serve: $(VENV)/.installed ## Rate, latency and CPU a request beside mosec and Flask on waitress; fails where a target is missed (25 min)
 	$(BIN)/python -m benchmarks.serve $(BENCH_ARGS)

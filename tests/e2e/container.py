@@ -4,11 +4,13 @@ The container has a network of its own, joined to the host by a cable of two add
 is read-only, it has no capability and no shell, and cannot get any.
 """
 
+import http.client
 import json
 import os
 import subprocess
+import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -20,6 +22,10 @@ from localcluster.commands import run
 
 HOST, GUEST = "169.254.219.1", "169.254.219.2"
 """The ends of the cable: link-local (RFC 3927), so nothing else of this machine is meant by them."""
+ADMIN_PORT = 5002
+MOUNTED = "/mnt"
+"""Is in every image's file system, which nothing can be added to."""
+
 SHELLS = ("/usr/bin/dash", "/usr/bin/bash")
 _NAMESPACES = ("pid", "ipc", "uts", "mount", "cgroup")
 
@@ -68,6 +74,29 @@ class Container:
         """Of its first process, as the host counts."""
         return int(json.loads(run("runc", "state", self.name))["pid"])
 
+    def ready(self) -> bool:
+        """Whether the server in it is Ready, as its admin port says."""
+        connection = http.client.HTTPConnection(GUEST, ADMIN_PORT, timeout=10)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except OSError:  # nobody listens yet
+            return False
+        finally:
+            connection.close()
+
+    def until(self, condition: Callable[[], object], *, seconds: float) -> None:
+        """Returns once the condition is true, which is looked at fifty times a second.
+
+        Raises:
+            RuntimeError: the container ended, or the condition is not true after so many seconds; with what it wrote.
+        """
+        until = time.monotonic() + seconds
+        while not condition():
+            if self.process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"waited for the container in vain; it wrote:\n{self.text()}")
+            time.sleep(0.02)
+
     def stop(self, *, seconds: float) -> int:
         """Sends SIGTERM, as `docker stop` does; returns the exit code."""
         run("runc", "kill", self.name, "TERM")
@@ -108,7 +137,14 @@ def cable() -> Iterator[Path]:
 
 @contextmanager
 def running(
-    image: Image, directory: Path, *, netns: Path, env: Mapping[str, str], user: str | None = None
+    image: Image,
+    directory: Path,
+    *,
+    netns: Path,
+    env: Mapping[str, str],
+    user: str | None = None,
+    folder: Path | None = None,
+    arguments: Sequence[str] = (),
 ) -> Iterator[Container]:
     """A container of the image; it is killed at the end of the block if it still runs.
 
@@ -118,9 +154,16 @@ def running(
         netns: its network, of `cable`.
         env: beside the image's own variables.
         user: numbers, `user:group`; None for the image's own.
+        folder: of this machine, which the container sees at `MOUNTED` and cannot write to.
+        arguments: to the image's Python, in the place of those that its entrypoint has.
     """
     name = netns.name
     spec = _spec(image, netns=netns, env=env, user=user or image.config["User"])
+    if folder is not None:
+        options = ["rbind", "ro", "nosuid", "nodev"]
+        spec["mounts"].append({"destination": MOUNTED, "source": str(folder), "options": options})
+    if arguments:
+        spec["process"]["args"] = [image.config["Entrypoint"][0], *arguments]
     (directory / "config.json").write_text(json.dumps(spec))
     log = directory / "log"
     with log.open("w") as output:

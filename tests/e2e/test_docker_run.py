@@ -100,10 +100,7 @@ def started(image, weights, tmp_path):
             running = leaving.enter_context(
                 container.running(image, tmp_path, netns=netns, env=env, **options)
             )
-            while ask("GET", "/readyz", port=5002)[0] != 200:
-                assert running.process.poll() is None, running.text()
-                assert time.monotonic() - began < READY_SECONDS, running.text()
-                time.sleep(0.02)
+            running.until(running.ready, seconds=READY_SECONDS)
             return running, time.monotonic() - began
 
         yield start
@@ -119,15 +116,13 @@ def serving(path):
         server.shutdown()
 
 
-def ask(method, path, body=None, *, port=5000):
-    """Status and body of an answer of the container; 0 where nobody listens yet."""
-    connection = http.client.HTTPConnection(container.GUEST, port, timeout=10)
+def ask(method, path, body=None):
+    """Status and body of an answer of the container."""
+    connection = http.client.HTTPConnection(container.GUEST, 5000, timeout=10)
     try:
         connection.request(method, path, body, {"Content-Type": "image/png"} if body else {})
         response = connection.getresponse()
         return response.status, response.read()
-    except OSError:
-        return 0, b""
     finally:
         connection.close()
 
@@ -152,7 +147,7 @@ def test_the_address_of_the_weights_is_all_that_a_container_must_be_told(started
     used = cpu_seconds(running.pid())
     sys.stdout.write(f"{which}: ready after {seconds:.2f} s, {used:.2f} s of CPU time\n")
     if which == "server-onnx":
-        assert used < 3  # on a machine that has nothing else to do, no more time passes
+        assert used < 3  # of the program itself; `make bench-start` measures the seconds with a whole network
     assert json.loads(ask("GET", "/")[1]) == {"status": "ok"}
     status, body = ask("POST", "/predict", picture((200, 30, 40)))
     assert status == 200

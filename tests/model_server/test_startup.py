@@ -94,6 +94,49 @@ def test_told_to_stop_while_fetching_it_leaves_at_once_and_cleans_up(
     assert [path.name for path in tmp_path.glob("catfish-weights-*/*")] == []
 
 
+@pytest.fixture
+def slow(weights, tmp_path):
+    """Settings with which every stage after the fetching takes a while: large images, and many golden ones."""
+    names = [f"{number}.png" for number in range(100)]
+    for name in names:
+        Image.new("RGB", (64, 64), (200, 30, 90)).save(tmp_path / name)
+    return {
+        "CATFISH_MODEL_LOCATION": weights,
+        "CATFISH_IMAGE_SIZE": 640,
+        "CATFISH_VERIFICATION_DIR": tmp_path,
+        "CATFISH_VERIFICATION_SAMPLES": json.dumps([[name, "cat"] for name in names]),
+    }
+
+
+@pytest.mark.parametrize("stage", ["loading", "warming", "verifying"])
+def test_in_every_stage_it_is_alive_and_not_ready_and_told_to_stop_leaves_at_once(
+    program, slow, stage, tmp_path
+):
+    running = program(**slow)
+    until_in(running, stage)
+    began = time.monotonic()
+    running.process.send_signal(signal.SIGTERM)
+    code, output, told = running.end()
+    assert (code, told) == (0, None)
+    assert time.monotonic() - began < 5
+    assert "Traceback" not in output
+    assert [path.name for path in tmp_path.glob("catfish-weights-*/*")] == []
+
+
+def until_in(running, stage):
+    """Waits for a stage; from the first answer on it is alive at every look, and not ready."""
+    deadline = time.monotonic() + SECONDS
+    reached = None
+    while reached != stage:
+        assert running.process.poll() is None, running.errors.read_text()
+        assert time.monotonic() < deadline, f"{stage} was not seen, {reached} was"
+        status, body = running.probe("/readyz")
+        if status:
+            reached = json.loads(body)["stage"]
+            assert (status, running.probe("/livez")[0]) == (503, 200), reached
+        threading.Event().wait(0.01)
+
+
 def test_the_digest_of_the_weights_and_the_golden_images_are_told(program, weights, tmp_path, serving_files):
     settings = wrong_golden_image(weights, tmp_path)
     settings |= {"CATFISH_MODEL_LOCATION": serving_files(weights), "CATFISH_VERIFICATION_MIN_ACCURACY": "0.5"}
