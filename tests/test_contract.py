@@ -38,6 +38,7 @@ FULL = {
             "imageSize": 96,
             "mean": [0.5, 0.25, 0.125],
             "std": [1, 0.5, 0.25],
+            "engine": "auto",
         },
         "prediction": {
             "unknownThreshold": 0.6,
@@ -109,6 +110,7 @@ def test_what_the_spec_says_arrives_in_the_server_unchanged():
     assert read.image_size == spec["model"]["imageSize"]
     assert list(read.mean) == spec["model"]["mean"]
     assert list(read.std) == spec["model"]["std"]
+    assert read.engine == spec["model"]["engine"]
     golden = [{"key": key, "class": answer} for key, answer in read.verification_samples]
     assert golden == spec["verification"]["samples"]
     assert read.verification_min_accuracy == spec["verification"]["minAccuracy"]

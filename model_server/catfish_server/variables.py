@@ -266,7 +266,13 @@ VARIABLES: tuple[Variable, ...] = (
     *LIMITS,
     *PREDICTION_LOG,
     Variable(name="CATFISH_CACHE_DIR", attribute="cache_dir", parse=Path, flag="--cache-dir"),
-    Variable(name="CATFISH_ENGINE", attribute="engine", parse=readers.one_of(*ENGINES), flag="--engine"),
+    Variable(
+        name="CATFISH_ENGINE",
+        attribute="engine",
+        parse=readers.one_of(*ENGINES),
+        field="spec.model.engine",
+        flag="--engine",
+    ),
     Variable(
         name="CATFISH_ENGINE_DELAY_SECONDS",
         attribute="engine_delay_seconds",

@@ -115,6 +115,13 @@ MODEL = [
     ("model.std", [0.001, 1, 1], [0, 1, 1]),
     ("model.std", [0.001, 1, 1], [-1, 1, 1]),
     ("model.std", [1, 1, 10], [1, 1, 10.1]),
+    *[("model.engine", engine, engine.upper()) for engine in ("auto", "eager", "torchscript", "onnxruntime")],
+    (
+        "model",
+        {"architecture": "onnx", "engine": "eager"},
+        {"architecture": "onnx", "engine": "auto"},
+        "spec.model.engine: Forbidden: must be absent where",
+    ),
 ]
 
 HOSTS = "prediction.imageURLs.allowHosts"

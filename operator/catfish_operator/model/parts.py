@@ -5,6 +5,7 @@ from typing import Literal
 
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 LogSink = Literal["none", "stdout", "file", "s3", "gs", "az", "kafka"]
+Engine = Literal["auto", "eager", "torchscript", "onnxruntime"]
 ServiceType = Literal["ClusterIP", "NodePort", "LoadBalancer"]
 TrafficPolicy = Literal["Cluster", "Local"]
 
@@ -35,6 +36,7 @@ class Network:
     image_size: int | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    engine: Engine | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from catfish_operator.model.parts import (
     Autoscaling,
     Canary,
     Disruption,
+    Engine,
     Exposure,
     LogSink,
     Monitoring,
@@ -46,6 +47,7 @@ def network(spec: Reader) -> Network:
         image_size=spec.whole_or_none("imageSize"),
         mean=spec.three_numbers("mean"),
         std=spec.three_numbers("std"),
+        engine=cast("Engine | None", spec.choice("engine", get_args(Engine))),
     )
 
 

@@ -193,6 +193,7 @@ def environment(model: CatfishModel, *, revision: str) -> list[Json]:
         "CATFISH_IMAGE_SIZE": _number(network.image_size),
         "CATFISH_IMAGE_MEAN": _numbers(network.mean),
         "CATFISH_IMAGE_STD": _numbers(network.std),
+        "CATFISH_ENGINE": network.engine,
         "CATFISH_UNKNOWN_THRESHOLD": _number(prediction.unknown_threshold),
         "CATFISH_RETURN_PROBABILITIES": _flag(prediction.return_probabilities),
         "CATFISH_IMAGE_URLS_ENABLED": _flag(prediction.image_urls_enabled),

@@ -40,6 +40,7 @@ def inputs(model: CatfishModel) -> Json:
             "imageSize": network.image_size,
             "mean": list(network.mean or ()),
             "std": list(network.std or ()),
+            "engine": network.engine,
         },
         "prediction": _prediction(prediction),
         "verification": _verification(model.verification) if model.verification else None,
