@@ -150,8 +150,9 @@ def patients(kube, installation):
 
 
 def test_there_is_a_model_for_every_reason():
+    """But for keys, which are test_weights.py's, and for memory that others have taken: no weights are to blame."""
     reasons = {failure.reason for failure in errors.StartupFailure.__subclasses__()}
-    assert {case.reason for case in CASES.values()} == reasons - {"WeightsForbidden"}
+    assert {case.reason for case in CASES.values()} == reasons - {"WeightsForbidden", "OutOfMemory"}
 
 
 @pytest.mark.parametrize("name", CASES)
