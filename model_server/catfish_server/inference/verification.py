@@ -49,7 +49,7 @@ def verify(
     wrong: list[str] = []
     for done, (name, expected) in enumerate(samples):
         progress(done, len(samples))
-        found = _answer(classifier, directory / name, max_pixels=max_pixels, formats=formats)
+        found = _answer(classifier, directory, name, max_pixels=max_pixels, formats=formats)
         if found != expected:
             wrong.append(f"{name[:SHOWN]}: {found[:SHOWN]}, expected {expected[:SHOWN]}")
     progress(len(samples), len(samples))
@@ -73,15 +73,17 @@ def not_finite(name: str) -> str:
     return f"the model answers {name[:SHOWN]} with NaN or infinity"
 
 
-def _answer(classifier: Classifier, file: Path, *, max_pixels: int, formats: Sequence[str]) -> str:
+def _answer(
+    classifier: Classifier, directory: Path, file: str, *, max_pixels: int, formats: Sequence[str]
+) -> str:
     """The class of one golden image, or that there is none."""
-    name = file.name[:SHOWN]
+    name, data = file[:SHOWN], directory / file
     try:
-        return classify(classifier, file.read_bytes(), max_pixels=max_pixels, formats=formats).label
+        return classify(classifier, data.read_bytes(), max_pixels=max_pixels, formats=formats).label
     except OSError as error:
         raise InvalidSpec(f"spec.verification.samples: {name} cannot be read: {error.strerror}") from error
     except NonFiniteOutput as error:
-        raise NonFiniteWeights(f"spec.weights.url: {not_finite(file.name)}") from error
+        raise NonFiniteWeights(f"spec.weights.url: {not_finite(file)}") from error
     except Overloaded:
         return NO_ANSWER
     except RequestError as error:
