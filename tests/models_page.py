@@ -86,12 +86,13 @@ class Followed:
         return text.replace("DIGEST", self.digest)
 
 
-def follow(directory: Path, env: Mapping[str, str]) -> Followed:
+def follow(directory: Path, env: Mapping[str, str], *, without: tuple[str, ...] = ()) -> Followed:
     """Runs the commands that need no cluster, in a directory of this one.
 
     Args:
         directory: an empty one.
         env: added to the environment.
+        without: the beginnings of commands that are left out.
     """
     page, programs, work = read(), directory / "bin", directory / "work"
     for folder in (programs, work):
@@ -100,7 +101,8 @@ def follow(directory: Path, env: Mapping[str, str]) -> Followed:
     for name, content in page.files.items():
         if name.endswith(".py"):
             (work / name).write_text(content)
-    told = {command: run(command, work, environment) for command in page.local()}
+    wanted = [command for command in page.local() if not command.startswith(without)]
+    told = {command: run(command, work, environment) for command in wanted}
     return Followed(page=page, directory=work, told=told, environment=environment)
 
 

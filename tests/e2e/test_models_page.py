@@ -1,4 +1,7 @@
-"""docs/models.md, followed to its end on the cluster: what its training script made is served, and answers."""
+"""docs/models.md, followed to its end on the cluster: what its training script made is served, and answers.
+
+Commands that leave nothing which is served are run by tests/model_server/tools/test_docs.py alone.
+"""
 
 import json
 
@@ -19,7 +22,8 @@ STATUS_SECONDS = 30.0
 
 def test_the_page_ends_with_a_model_that_answers(kube, tmp_path):
     environment = {"KUBECONFIG": str(kube.kubeconfig), "OMP_NUM_THREADS": "1"}
-    followed = models_page.follow(tmp_path, direct.environment() | environment)
+    unserved = ("catfish export ", "catfish verify ")
+    followed = models_page.follow(tmp_path, direct.environment() | environment, without=unserved)
     (followed.directory / "model.yaml").write_text(followed.manifest)
     try:
         told = models_page.run(followed.page.remote(), followed.directory, followed.environment)
