@@ -92,7 +92,7 @@ CASES = {
         },
     ),
 }
-"""Of every reason but WeightsForbidden, which test_weights.py shows."""
+"""Of every reason that `test_there_is_a_model_for_every_reason` does not leave out."""
 
 
 class Patients:

@@ -41,8 +41,6 @@ _TURNS = {
 }
 """By EXIF's orientation. `ImageOps.exif_transpose` writes all of the EXIF anew besides: seconds where it is large."""
 
-_ROOM = DECODED
-
 # Pillow warns of much that is odd in a file; a stranger's file is no news for this server's log.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
@@ -80,7 +78,7 @@ def decode(
     max_pixels: int = MAX_PIXELS,
     formats: Sequence[str] = FORMATS,
     shorter_side: int | None = None,
-    room: Room = _ROOM,
+    room: Room = DECODED,
 ) -> Image.Image:
     """The image in RGB, turned upright by its EXIF orientation.
 
