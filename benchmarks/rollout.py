@@ -32,6 +32,10 @@ COLUMNS = (
 OPERATOR_START_SECONDS = 20.0
 """For an operator that was killed, or that waits before it asks again."""
 
+REACHABLE_SECONDS = 60.0
+"""Until the API server can be reached by its Service again, after it was away: it took itself out of there as it ended,
+and kube-proxy asks for the news with a back-off of 30 s, up to doubled by jitter (client-go's reflector)."""
+
 WIDTHS = (8, 21, 8, 26, 8, 8, 7, 6, 6, 9, 6, 3)
 
 
@@ -152,8 +156,9 @@ class Options(argparse.Namespace):
     def grace(self, kind: kinds.Kind) -> float:
         """Seconds more that v1 may take, because nobody could act for so long, or the deadline began anew."""
         start = OPERATOR_START_SECONDS if self.kill_operator or self.apiserver_away else 0.0
+        away = self.apiserver_away + REACHABLE_SECONDS if self.apiserver_away else 0.0
         anew = QUIET_SECONDS if self.kill_operator and kind.patience == "deadline" else 0.0
-        return self.apiserver_away + start + anew
+        return away + start + anew
 
     def chosen(self) -> list[kinds.Kind]:
         """The kinds to try."""
