@@ -145,7 +145,7 @@ def test_the_wheel_holds_every_module(wheel):
     ("module", "forbidden"),
     [
         ("catfish_operator.__main__", {"torch", "flask", "waitress"}),
-        ("catfish_server.__main__", {"kopf", "kubernetes", "catfish_operator"}),
+        ("catfish_server.startup", {"kopf", "kubernetes", "catfish_operator"}),
     ],
 )
 def test_importing_one_side_brings_in_nothing_of_the_other(module, forbidden):

@@ -18,6 +18,8 @@ from tests.integration.rights import SERVICE_MONITORS, TAKEN, granted, in_the_wa
 pytestmark = pytest.mark.e2e
 CHILDREN = ("deployment", "service", "pdb", "hpa", "servicemonitor")
 LABEL = "app.kubernetes.io/name"
+LONGEST_END_SECONDS = 120.0
+"""Until the last pod of a revision is gone, for which the revision is kept: its grace period of 95 s at the worst."""
 
 
 @pytest.fixture
@@ -117,7 +119,9 @@ def old_revisions_go(home):
     for number in (1, 2):
         home.change(podAnnotations={"number": str(number)})
         home.proven()
-    wait_for("the oldest revision to be gone", lambda: first not in home.revisions(), seconds=30)
+    wait_for(
+        "the oldest revision to be gone", lambda: first not in home.revisions(), seconds=LONGEST_END_SECONDS
+    )
 
 
 def a_bad_update_is_undone(home):

@@ -4,9 +4,13 @@ import hashlib
 import http.client
 import http.server
 import json
+import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -92,6 +96,44 @@ def test_told_to_stop_while_fetching_it_leaves_at_once_and_cleans_up(
     assert time.monotonic() - started < 5
     assert "Traceback" not in output
     assert [path.name for path in tmp_path.glob("catfish-weights-*/*")] == []
+
+
+SLOW_TO_IMPORT = f"""
+import os, sys, time
+
+class Slow:
+    def find_spec(self, name, *_):
+        if name == "catfish_server.startup":
+            os.write(int(os.environ["TOLD"]), b"importing")
+            time.sleep({SECONDS})
+
+sys.meta_path.insert(0, Slow())
+"""
+"""As sitecustomize, which Python imports before anything of the program: says when the server begins to import."""
+
+
+def test_the_first_process_of_a_container_leaves_at_once_while_it_imports(tmp_path):
+    """The kernel does not end such a process by a signal that it has no handler for."""
+    if os.geteuid() != 0:
+        pytest.skip("root alone makes a namespace of processes")
+    (tmp_path / "sitecustomize.py").write_text(SLOW_TO_IMPORT)
+    told, tell = os.pipe()
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    program = subprocess.Popen(
+        ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "-m", "catfish_server"],
+        env={**os.environ, "PYTHONPATH": path, "TOLD": str(tell)},
+        pass_fds=[tell],
+    )
+    os.close(tell)
+    try:
+        assert os.read(told, 100) == b"importing"
+        (first,) = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()
+        os.kill(int(first), signal.SIGTERM)
+        assert program.wait(SECONDS / 2) == 0
+    finally:
+        program.kill()
+        program.wait()
+        os.close(told)
 
 
 @pytest.fixture
