@@ -180,7 +180,7 @@ def _settings(arguments: Sequence[str] | None) -> Settings:
     parser.add_argument("--store", required=True, help="address under which the weights are put")
     parser.add_argument("--steps", type=int, default=240)
     parser.add_argument(
-        "--seconds", type=float, default=150, help="where the machine is slow: end after this time"
+        "--seconds", type=float, default=480, help="where the machine is slow: end after this time"
     )
     parser.add_argument("--seed", type=int, default=1)
     return Settings(**vars(parser.parse_args(arguments)))

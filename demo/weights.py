@@ -40,6 +40,7 @@ def provide(report: Report, kube: Kube) -> Json:
     with report.step("weights") as step:
         if trained:
             _train(report, kube)
+            _refuse_mistaken(json.loads(_get(f"{HOST_STORE}/models/training.json")))
             _keep(kept)
         for name in FILES:
             _put(f"{HOST_STORE}/models/{name}", (kept / name).read_bytes())
@@ -104,6 +105,21 @@ def _log(kube: Kube) -> str:
         return kube.run("logs", "job/train", "--namespace", NAMESPACE)
     except KubectlFailed:  # the container has not started yet
         return ""
+
+
+def _refuse_mistaken(judged: Json) -> None:
+    """Weights that do not know the photograph are not kept: it is what clients ask for all the time.
+
+    Raises:
+        DemoFailure: a version does not; the machine had too little time for it.
+    """
+    for version, found in judged.items():
+        for name, share in found["photographs"].items():
+            if share <= 0.5:
+                raise DemoFailure(
+                    f"After {found['steps']} steps {version} gives {name} {share:.0%} for its class: the training had "
+                    "too little of the machine. Run it again when that has less to do."
+                )
 
 
 def _keep(folder: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from demo import weights
+from demo.report import DemoFailure
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -91,6 +92,19 @@ def test_both_versions_their_digests_and_the_report_reach_the_store_and_load_str
         assert 0 <= report[version]["photographs"]["c.png"] <= 1
     assert report["v1"]["sha256"] != report["v2"]["sha256"]
     assert report["v1"]["steps"] < report["v2"]["steps"]
+
+
+@pytest.mark.parametrize(("v1", "v2", "named"), [(0.6, 0.9, None), (0.34, 0.9, "v1"), (0.6, 0.5, "v2")])
+def test_weights_that_do_not_know_the_photograph_are_refused(v1, v2, named):
+    judged = {
+        version: {"steps": 17, "photographs": {"c.png": share}}
+        for version, share in {"v1": v1, "v2": v2}.items()
+    }
+    if named is None:
+        weights._refuse_mistaken(judged)
+        return
+    with pytest.raises(DemoFailure, match=f"After 17 steps {named} gives c.png"):
+        weights._refuse_mistaken(judged)
 
 
 def test_the_same_seed_makes_the_same_pictures(store, scripts):
