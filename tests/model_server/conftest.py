@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from localcluster.ports import free_ports
+
 SECONDS = 60
 
 
@@ -87,11 +89,11 @@ def _ask(port, method, path, body, headers):
 
 
 @pytest.fixture
-def program(tmp_path, free_ports):
+def program(tmp_path):
     started = []
 
     def start(**env):
-        port, admin_port = free_ports
+        port, admin_port = free_ports(2)
         running = Program(tmp_path, {"CATFISH_PORT": port, "CATFISH_ADMIN_PORT": admin_port} | env)
         started.append(running.process)
         return running
@@ -101,16 +103,6 @@ def program(tmp_path, free_ports):
         if process.poll() is None:
             process.kill()
         process.communicate()
-
-
-@pytest.fixture
-def free_ports():
-    import socket
-
-    with socket.socket() as one, socket.socket() as other:
-        for held in (one, other):
-            held.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

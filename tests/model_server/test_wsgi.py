@@ -11,6 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torchvision import models
 
+from localcluster.ports import free_ports
 from tests.model_server.conftest import _ask
 from tests.model_server.predictions.conftest import until
 
@@ -18,22 +19,23 @@ pytestmark = pytest.mark.process
 
 
 @pytest.fixture
-def waitress_serve(tmp_path, free_ports):
+def waitress_serve(tmp_path):
     """A function that starts waitress-serve with these settings; the process has its port."""
     started = []
 
     def start(**env):
+        (port,) = free_ports(1)
         words = [
             "-m",
             "waitress",
-            f"--listen=127.0.0.1:{free_ports[0]}",
+            f"--listen=127.0.0.1:{port}",
             "--call",
             "catfish_server.wsgi:create_app",
         ]
         given = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
         with (tmp_path / "errors").open("wb") as errors:
             process = subprocess.Popen([sys.executable, *words], env=given | env, stderr=errors)
-        process.port, process.errors = free_ports[0], tmp_path / "errors"
+        process.port, process.errors = port, tmp_path / "errors"
         started.append(process)
         return process
 

@@ -19,6 +19,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torchvision import models
 
+from localcluster.ports import free_ports
 from tests.model_server.conftest import Program
 from tools import docs
 
@@ -57,7 +58,7 @@ def kafka(tmp_path_factory):
 
 
 @pytest.fixture
-def serving(tmp_path, free_ports, weights, monkeypatch):
+def serving(tmp_path, weights, monkeypatch):
     """A function that starts a server with these settings, its standard output in a file."""
     started = []
 
@@ -68,7 +69,7 @@ def serving(tmp_path, free_ports, weights, monkeypatch):
             patch.setattr(
                 subprocess, "Popen", lambda *words, **options: popen(*words, **options | {"stdout": out})
             )
-            ports = dict(zip(("CATFISH_PORT", "CATFISH_ADMIN_PORT"), free_ports, strict=True))
+            ports = dict(zip(("CATFISH_PORT", "CATFISH_ADMIN_PORT"), free_ports(2), strict=True))
             settings = {
                 "CATFISH_MODEL_LOCATION": weights,
                 "CATFISH_ARCHITECTURE": "mobilenet_v3_small",
