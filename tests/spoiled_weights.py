@@ -1,9 +1,11 @@
 """Makes what the table of bad weights puts at the address of the weights: files, web servers' answers, settings."""
 
+import hashlib
 import io
 import json
 import os
 import struct
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -144,6 +146,41 @@ def claimed() -> bytes:
 
     written = torch_bytes({"a": torch.ones(4)}, _use_new_zipfile_serialization=False)
     return written.replace(b"cpuq\x06K\x04N", b"cpuq\x06\x8a\x06\x00\x00\x00\x00\x10\x00N")
+
+
+def bare() -> bytes:
+    """As torch.save wrote it before 1.6: pickles one after the other, and then the numbers."""
+    import torch
+
+    return torch_bytes({"a": torch.ones(400)}, _use_new_zipfile_serialization=False)
+
+
+def without_end(written: bytes) -> bytes:
+    """Without its last hundred bytes."""
+    return written[:-100]
+
+
+def flipped(written: bytes, word: bytes) -> bytes:
+    """With another letter at the start of a word."""
+    assert word in written
+    return written.replace(word, bytes([word[0] ^ 1]) + word[1:], 1)
+
+
+def scripted() -> bytes:
+    """A TorchScript archive."""
+    import torch
+    from torch import nn
+
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning)  # all of TorchScript is
+        torch.jit.save(torch.jit.script(nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, 2))), buffer)
+    return buffer.getvalue()
+
+
+def vouched(where: Place, written: bytes, **variables: object) -> Variables:
+    """A file with this content, and its digest: it was uploaded as it is."""
+    return where.file(written) | {"CATFISH_MODEL_SHA256": hashlib.sha256(written).hexdigest()} | variables
 
 
 def whole_model() -> bytes:

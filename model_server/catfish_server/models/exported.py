@@ -5,11 +5,10 @@ from pathlib import Path
 
 import torch
 
-from catfish_server.errors import UnsupportedFormat
 from catfish_server.models.model import Loaded
 from catfish_server.models.module import TorchModel
 from catfish_server.models.pixels import PREPROCESS
-from catfish_server.weights import statedict
+from catfish_server.weights import formats, statedict
 
 # It writes tracebacks of what it tries first; the error that is raised in the end says enough.
 logging.getLogger("torch.export").setLevel(logging.CRITICAL)
@@ -20,6 +19,7 @@ def load(path: Path) -> Loaded:
 
     Raises:
         UnsupportedFormat: it cannot be loaded; the text completes "the file …".
+        DamagedWeights: it is cut short or damaged.
         NonFiniteWeights: there is NaN or infinity among its weights.
     """
     extra = {"classes": "", PREPROCESS: ""}
@@ -30,7 +30,7 @@ def load(path: Path) -> Loaded:
     except OSError:
         raise
     except Exception as error:  # torch has no class for it, and what is wrong inside raises whatever it does
-        raise UnsupportedFormat("is a damaged archive of torch.export, or one for another torch") from error
+        raise formats.unloadable(path, formats.Format.EXPORTED) from error
     for key, value in program.state_dict.items():
         statedict.check_finite(key, value)
     return Loaded(

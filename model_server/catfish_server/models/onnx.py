@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidProtobuf
 
-from catfish_server.errors import UnsafeWeights, UnsupportedFormat
+from catfish_server.errors import DamagedWeights, UnsafeWeights, UnsupportedFormat
 from catfish_server.models.model import OUT_OF_MEMORY, Images, Loaded, Logits, NotOneTensor
 from catfish_server.models.pixels import PREPROCESS
 
@@ -27,7 +28,9 @@ class Session:
 
     Raises:
         UnsupportedFormat: it cannot be loaded; the text completes "the file …".
+        DamagedWeights: it is cut short or damaged.
         UnsafeWeights: it asks for more memory than there is.
+        OSError: it cannot be read.
     """
 
     def __init__(self, path: Path, *, optimized: bool) -> None:
@@ -44,14 +47,20 @@ class Session:
                 self._session = onnxruntime.InferenceSession(content, options, providers=providers)
             # It keeps the file's bytes, as large as the weights, to begin anew with other providers.
             self._session._model_bytes = None
+        except OSError:
+            raise
         except Exception as error:  # its classes have no base of their own
             if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)):
                 raise UnsafeWeights(
                     "asked for more memory than there is while it was loaded; if it is yours and needs so much, raise "
                     "spec.resources.limits.memory"
                 ) from error
+            if isinstance(error, InvalidProtobuf):
+                raise DamagedWeights(
+                    "is an ONNX model that is cut short or damaged; upload it again"
+                ) from error
             raise UnsupportedFormat(
-                "is a damaged ONNX model, or one with its weights in other files or for another ONNX Runtime"
+                "is an ONNX model with its weights in other files, one for another ONNX Runtime, or a damaged one"
             ) from error
         inputs = self._session.get_inputs()
         kind = "tensor(uint8)" if self.metadata.get(PREPROCESS) else "tensor(float)"

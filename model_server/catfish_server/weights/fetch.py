@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from catfish_server.errors import ChecksumMismatch, WeightsForbidden, WeightsNotFound, WeightsUnreachable
+from catfish_server.errors import (
+    ChecksumMismatch,
+    DiskFull,
+    WeightsForbidden,
+    WeightsNotFound,
+    WeightsUnreachable,
+)
 from catfish_server.weights import transport
 from catfish_server.weights.download import CHUNK_BYTES, Download, Limits
 from catfish_server.weights.location import Location
@@ -120,6 +126,7 @@ def private_directory(parent: Path) -> Path:
     """A directory in a shared one that only this user can write to, with leftovers of dead downloads removed.
 
     Raises:
+        DiskFull: there is no room for it.
         WeightsUnreachable: there can be none.
     """
     directory = parent / f"catfish-weights-{os.getuid()}"
@@ -133,6 +140,10 @@ def private_directory(parent: Path) -> Path:
         for leftover in directory.glob(f"*{PART_SUFFIX}"):
             _remove_if_dead(leftover)
     except OSError as error:
+        if error.errno in transport.DISK_FULL:
+            raise DiskFull(
+                f"{parent}: there is no room for the weights; give the pod more ephemeral storage"
+            ) from error
         raise WeightsUnreachable(f"{parent}: cannot hold the weights: {error.strerror}") from error
     return directory
 
@@ -244,6 +255,6 @@ def _failures(location: Location) -> Iterator[None]:
         ) from error
     except OSError as error:
         if error.errno in transport.DISK_FULL:
-            raise WeightsUnreachable(location.says(NO_ROOM)) from error
+            raise DiskFull(location.says(NO_ROOM)) from error
         code = errno.errorcode.get(error.errno or 0, "I/O error")
         raise WeightsUnreachable(location.says(f"cannot be brought here: {code}")) from error

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from catfish_server.errors import UnsafeWeights, UnsupportedFormat, WeightsUnreachable
+from catfish_server.errors import DamagedWeights, UnsafeWeights, WeightsUnreachable
 from catfish_server.weights import statedict
 from catfish_server.weights.fetch import Fetched
 from catfish_server.weights.formats import Format
@@ -83,6 +83,6 @@ def _safetensors(path: Path, heartbeat: Callable[[], None]) -> StateDict:
                 tensors[key] = statedict.float32(key, opened.get_tensor(key))
                 heartbeat()
     except (SafetensorError, json.JSONDecodeError) as error:
-        raise UnsupportedFormat("is a damaged safetensors file, or one that is cut short") from error
+        raise DamagedWeights("is a safetensors file that is cut short or damaged; upload it again") from error
     unwrapped = statedict.without_prefix(statedict.unwrap(tensors))
     return StateDict(tensors=unwrapped, classes=metadata.get("classes") or None)

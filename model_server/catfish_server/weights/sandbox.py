@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from catfish_server import errors
-from catfish_server.errors import StartupFailure, UnsafeWeights, UnsupportedFormat
+from catfish_server.errors import StartupFailure, UnsafeWeights
 
 MIB = 1024 * 1024
 MEMORY_FACTOR = 3
@@ -39,8 +39,15 @@ NICE = 5
 
 VERDICTS: Mapping[str, type[StartupFailure]] = {
     failure.reason: failure
-    for failure in (errors.UnsupportedFormat, errors.UnsafeWeights, errors.NonFiniteWeights)
+    for failure in (
+        errors.UnsupportedFormat,
+        errors.PickledModel,
+        errors.DamagedWeights,
+        errors.UnsafeWeights,
+        errors.NonFiniteWeights,
+    )
 }
+"""What the child may say of a file."""
 
 
 class Sandbox:
@@ -68,6 +75,8 @@ class Sandbox:
 
         Raises:
             UnsupportedFormat: the file does not hold weights; the text completes "the file …".
+            PickledModel: it holds a module.
+            DamagedWeights: it is cut short or damaged.
             UnsafeWeights: the file asked for more than weights need.
             OSError: the file cannot be read, or there is no room for the other one.
         """
@@ -144,7 +153,7 @@ def _verdict(
     """None when the file is converted, else why it is not."""
     try:
         convert(source, target)
-    except (UnsupportedFormat, UnsafeWeights) as failure:
+    except StartupFailure as failure:
         return {"reason": failure.reason, "text": str(failure)}
     except MemoryError:
         return {"reason": UnsafeWeights.reason, "text": "asked for more memory than weights need"}
