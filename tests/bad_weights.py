@@ -31,6 +31,7 @@ from tests.spoiled_weights import (
     expanded,
     flipped,
     good,
+    hungry_onnx,
     onnx_bytes,
     safetensors,
     scripted,
@@ -219,6 +220,12 @@ KINDS = {
         reason="UnsafeWeights",
         says="has a header of 1099511627776 bytes",
         place=content(lambda: struct.pack("<Q", 2**40) + b"{"),
+    ),
+    "ONNX that asks for a petabyte": Bad(
+        reason="OutOfMemory",
+        says="is not enough to load and run the model; raise it",
+        place=lambda where: where.file(hungry_onnx()) | IS_ONNX,
+        field="spec.resources.limits.memory",
     ),
     "other keys": Bad(
         reason="ArchitectureMismatch",

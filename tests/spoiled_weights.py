@@ -219,6 +219,26 @@ def onnx_bytes(external: str | None = None, kind: int = 1) -> bytes:
     return bytes(model.SerializeToString())
 
 
+def hungry_onnx(floats: int = 2**50, size: int = SIZE) -> bytes:
+    """A kilobyte that asks for so many floats when it is run on an image of so many pixels."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    nodes = [
+        helper.make_node("ConstantOfShape", ["shape"], ["many"]),
+        helper.make_node("ReduceSum", ["many"], ["none"], keepdims=0),
+        helper.make_node("GlobalAveragePool", ["x"], ["means"]),
+        helper.make_node("Flatten", ["means"], ["flat"]),
+        helper.make_node("Add", ["flat", "none"], ["y"]),
+    ]
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, size, size])]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3])]
+    shape = helper.make_tensor("shape", TensorProto.INT64, [1], [floats])
+    graph = helper.make_graph(nodes, "g", inputs, outputs, [shape])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(onnx.ModelProto.SerializeToString(model))
+
+
 def beside(where: Place) -> Variables:
     """An ONNX model whose weights lie in a file beside it, which no digest is of."""
     where.file(b"\0" * 4 * 3 * SIZE * SIZE, "w.data")

@@ -23,7 +23,7 @@ from catfish_server.errors import (
     UnsafeWeights,
     UnsupportedFormat,
 )
-from catfish_server.weights import formats, statedict
+from catfish_server.weights import exhausted, formats, statedict
 
 SCANNED_BYTES = 16 * 1024 * 1024
 """Of a file, in search of what tells a whole module from an attack."""
@@ -89,18 +89,15 @@ def _load(source: Path, *, mmap: bool) -> object:
         return torch.load(source, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
         raise _refused(source, str(error), archive=mmap) from error
-    except (MemoryError, RecursionError, OverflowError) as error:
+    except (RecursionError, OverflowError) as error:
         raise UnsafeWeights(
             f"asked for more than weights need while it was loaded ({type(error).__name__})"
         ) from error
-    except RuntimeError as error:
-        # torch has one class for all its errors; its allocator is known by its words alone.
-        if re.search(r"allocate memory|not enough memory|ENOMEM|unable to mmap", str(error)):
-            raise UnsafeWeights("asked for more memory than weights need while it was loaded") from error
-        raise DamagedWeights(UNREADABLE) from error
     except OSError:
         raise
     except Exception as error:  # torch checks little of what it reads, and trips over what is not there
+        if exhausted.is_memory(error):
+            raise UnsafeWeights("asked for more memory than weights need while it was loaded") from error
         raise DamagedWeights(UNREADABLE) from error
 
 

@@ -153,7 +153,7 @@ def test_a_model_that_asks_for_more_memory_than_an_address_can_reach_is_refused_
     ]
     graph([("x", onnx.TensorProto.FLOAT)], nodes, tmp_path / "w")
     loaded = load(tmp_path / "w", "onnx")
-    with pytest.raises(errors.UnsafeWeights, match="asks for more memory than there is"):
+    with pytest.raises(errors.OutOfMemory, match=r"^spec\.resources\.limits\.memory: is not enough"):
         prepare(loaded, classes=("cat", "fish"), image_size=SIZE)
 
 
