@@ -190,13 +190,14 @@ def test_a_claim_is_mounted_where_the_server_looks_for_it():
     assert read.path == Path(mounts[volume["name"]]["mountPath"]) / "a/b.pt"
 
 
-def test_the_secret_of_the_log_arrives_under_the_prefix_that_the_server_takes_off():
+def test_the_secrets_arrive_under_the_prefixes_that_the_server_takes_off():
     container = deployment.template(CatfishModel.from_body(FULL), revision="r")["spec"]["containers"][0]
     assert container["envFrom"] == [
-        {"secretRef": {"name": "s3"}},
+        {"prefix": settings.WEIGHTS_SECRET_PREFIX, "secretRef": {"name": "s3"}},
         {"prefix": stores.SECRET_PREFIX, "secretRef": {"name": "log"}},
     ]
-    assert f"prefix\n`{stores.SECRET_PREFIX}`" in CONTRACT
+    for prefix in (settings.WEIGHTS_SECRET_PREFIX, stores.SECRET_PREFIX):
+        assert re.search(rf"prefix\s`{prefix}`", CONTRACT)
 
 
 def test_a_log_that_is_only_switched_on_goes_where_the_server_takes_it():
