@@ -10,7 +10,7 @@ import pytest
 import torch
 from torchvision import models
 
-from catfish_server.errors import WeightsUnreachable
+from catfish_server.errors import DiskFull
 
 pytestmark = pytest.mark.process
 SIZE = 4 * 2**20
@@ -54,12 +54,12 @@ def unmeasured():
 def assert_no_room(running, disk, url):
     code, log, told = running.end()
     assert told == {
-        "reason": "WeightsUnreachable",
+        "reason": "DiskFull",
         "message": f"spec.weights.url: {url} does not fit: the disk is full; give the pod more ephemeral storage",
         "retriable": True,
     }
-    assert code == WeightsUnreachable.exit_code
-    assert log.strip().endswith(f"catfish-server: WeightsUnreachable: {told['message']}")
+    assert code == DiskFull.exit_code
+    assert log.strip().endswith(f"catfish-server: DiskFull: {told['message']}")
     assert "Traceback" not in log
     assert [path for path in disk.rglob("*") if not path.is_dir()] == []
 

@@ -184,7 +184,7 @@ def identify(path: Path) -> Format:
         if not path.is_file():
             raise ToolFailure(f"{path}: {'is not a file' if path.exists() else 'there is no such file'}")
         return formats.identify(path, vouched=True)
-    except UnsupportedFormat as failure:
+    except StartupFailure as failure:
         raise ToolFailure(f"{path} {failure}") from failure
     except OSError as error:
         raise ToolFailure(f"{path}: cannot be read: {error.strerror}") from error

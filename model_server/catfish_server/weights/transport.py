@@ -38,8 +38,6 @@ CONNECTION_ERRORS: tuple[tuple[type[Exception], str], ...] = (
 )
 """What each means, the more special ones first."""
 
-DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-
 
 class Interrupted(Exception):
     """This try failed and the next one may not; the text completes the sentence "the download …"."""

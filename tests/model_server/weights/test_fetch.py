@@ -212,7 +212,7 @@ def test_a_file_larger_than_the_disk_is_refused_before_it_is_fetched(scripted, s
     def enormous(handler):
         steps.answer(handler, 200, {"Content-Length": str(2**60)})
 
-    with pytest.raises(errors.WeightsUnreachable, match="the disk is full"):
+    with pytest.raises(errors.DiskFull, match="the disk is full"):
         fetched(scripted(enormous).url)
 
 
@@ -222,7 +222,7 @@ def test_a_disk_that_fills_up_meanwhile_says_so(scripted, tmp_path):
     program = f"""
         import resource, pathlib
         from catfish_server.weights import fetch, location
-        from catfish_server.errors import WeightsUnreachable
+        from catfish_server.errors import DiskFull
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
         try:
             fetch.fetch(
@@ -233,7 +233,7 @@ def test_a_disk_that_fills_up_meanwhile_says_so(scripted, tmp_path):
                 env={{}},
                 progress=lambda done, total: None,
             )
-        except WeightsUnreachable as failure:
+        except DiskFull as failure:
             print(failure)
     """
     result = subprocess.run(
