@@ -1,31 +1,23 @@
 """`catfish VERB …`: one command for what happens to a model between its training and its service."""
 
 import argparse
+import importlib
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, cast
 
 from catfish_server.errors import StartupFailure
+from catfish_server.tools import command_line
 from catfish_server.tools.errors import INTERRUPTED, Missing, ToolFailure, translated
 from catfish_server.tools.report import Report
-from catfish_server.tools.verbs import convert, digest, export, inspect, quantize, verify
 
 logger = logging.getLogger(__name__)
 
 
 class Verb(Protocol):
-    """What a module of `verbs` has.
-
-    Attributes:
-        HELP: one line for `catfish --help`.
-    """
-
-    HELP: str
-
-    def add(self, parser: argparse.ArgumentParser) -> None:
-        """Tells the parser the verb's own arguments; `--json` is there already."""
+    """What a module of `verbs` has."""
 
     def run(self, arguments: argparse.Namespace, report: Report) -> int:
         """Does it; returns the exit code.
@@ -35,22 +27,6 @@ class Verb(Protocol):
         """
 
 
-# Modules are what the Protocol says; a verb imports what it needs itself, since torch takes seconds.
-VERBS: Mapping[str, Verb] = {
-    "export": export,
-    "inspect": inspect,
-    "digest": digest,
-    "convert": convert,
-    "quantize": quantize,
-    "verify": verify,
-}
-
-NEEDED = frozenset(
-    {"numpy", "onnx", "onnx_ir", "onnxruntime", "onnxscript", "PIL", "safetensors", "torch", "torchvision"}
-)
-"""Packages of the extras, by the name that is imported."""
-
-
 def main() -> None:
     """Runs the command and ends the process with its exit code."""
     sys.exit(run(sys.argv[1:]))
@@ -58,11 +34,10 @@ def main() -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Runs one verb; returns the exit code. Nothing that goes wrong is more than one line."""
-    arguments = parser().parse_args(argv)
-    verb: Verb = arguments.verb
+    arguments = command_line.parser().parse_args(argv)
     report = Report(as_json=arguments.json)
     try:
-        return verb.run(arguments, report)
+        return _verb(arguments.verb).run(arguments, report)
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -78,21 +53,9 @@ def run(argv: Sequence[str]) -> int:
         return failure.exit_code
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    whole = argparse.ArgumentParser(
-        prog="catfish",
-        description="Turns weights into what is served, and checks that it answers as the weights do.",
-        epilog="Exit codes: 0 done, 1 checked and not good enough, 2 wrong command line, 3 a file cannot be used.",
-        allow_abbrev=False,
-    )
-    verbs = whole.add_subparsers(metavar="VERB", required=True)
-    for name, verb in VERBS.items():
-        below = verbs.add_parser(name, help=verb.HELP, description=verb.HELP, allow_abbrev=False)
-        verb.add(below)
-        below.add_argument("--json", action="store_true", help="print the result as JSON")
-        below.set_defaults(verb=verb)
-    return whole
+def _verb(name: str) -> Verb:
+    """The module of a verb, which is imported when it is asked for: it needs packages of the extras, and seconds."""
+    return cast("Verb", importlib.import_module(f"catfish_server.tools.verbs.{name}"))
 
 
 def _failure(error: Exception) -> ToolFailure | None:
@@ -102,11 +65,15 @@ def _failure(error: Exception) -> ToolFailure | None:
             return error
         case StartupFailure():
             return translated(error)
-        case ModuleNotFoundError() if (package := (error.name or "").partition(".")[0]) in NEEDED:
+        case ModuleNotFoundError() if _is_of_an_extra(package := (error.name or "").partition(".")[0]):
             return Missing(package)
         case OSError() if error.strerror:
             return ToolFailure(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
     return None
+
+
+def _is_of_an_extra(package: str) -> bool:
+    return package not in {"", "catfish_server", *sys.stdlib_module_names}
 
 
 def _first_line(error: Exception) -> str:

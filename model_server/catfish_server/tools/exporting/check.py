@@ -9,8 +9,7 @@ import numpy as np
 from PIL import Image
 
 from catfish_server.inference.preprocess import resized_side
-from catfish_server.tools import agreement, samples
-from catfish_server.tools import arguments as shared
+from catfish_server.tools import agreement, given, samples
 from catfish_server.tools.agreement import Agreement
 from catfish_server.tools.errors import Refused
 from catfish_server.tools.opened import Opened, Source
@@ -39,7 +38,7 @@ def check(
         Refused: they answer differently.
     """
     if arguments.samples:
-        taken = shared.pictures(arguments.samples, model, limit=arguments.limit, report=report)
+        taken = given.pictures(arguments.samples, model, limit=arguments.limit, report=report)
     else:
         taken = samples.Samples(
             names=tuple(f"generated-{number}" for number in range(GENERATED)),
@@ -69,7 +68,7 @@ def check_pixels(
         if directory is None:
             directory = Path(leaving.enter_context(tempfile.TemporaryDirectory(prefix="catfish-pictures-")))
             _pictures(directory, model.image_size)
-        taken = shared.pictures(directory, model, limit=arguments.limit, report=report)
+        taken = given.pictures(directory, model, limit=arguments.limit, report=report)
         found = _measured(source, candidate, taken, directory, report)
     difference = found.max_probability_difference
     if found.changed or difference is None or difference > PROBABILITY:

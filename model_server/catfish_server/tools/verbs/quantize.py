@@ -6,8 +6,7 @@ from pathlib import Path
 from catfish_server import cpus
 from catfish_server.inference import verification
 from catfish_server.models.model import Images
-from catfish_server.tools import agreement, metadata, samples, written
-from catfish_server.tools import arguments as shared
+from catfish_server.tools import agreement, given, metadata, samples, written
 from catfish_server.tools.agreement import Agreement
 from catfish_server.tools.errors import DONE, Refused, Usage
 from catfish_server.tools.metadata import About
@@ -15,11 +14,6 @@ from catfish_server.tools.opened import Opened, Source
 from catfish_server.tools.report import Report
 
 Facts = dict[str, str | int | float | None]
-
-HELP = "write the model in 8 bits (ONNX), unless it then answers otherwise"
-
-ENGINES = {"onnxruntime": "ONNX", "torch": "TorchScript, by what torch calls deprecated"}
-"""Whose quantization it may be, and what each writes."""
 
 LEAST_AGREEMENT = 0.99
 """Share of the pictures that must get the class that they get from the model in float32."""
@@ -37,28 +31,6 @@ LEAST_SHARE = 0.3
 """Of the answers, that either class of two should have: a picture in a hundred must not be all of it that is seen."""
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """The verb's arguments."""
-    parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="weights, or an ONNX model in float32")
-    parser.add_argument("out", type=Path, metavar="OUT", help="the file to write")
-    parser.add_argument(
-        "--calibrate", type=Path, metavar="DIR", help="pictures, best in a directory for each class"
-    )
-    parser.add_argument("--samples", type=Path, metavar="DIR", help="other pictures to check the result on")
-    shared.add_limit(parser, default=1000)
-    parser.add_argument(
-        "--engine",
-        choices=ENGINES,
-        default="onnxruntime",
-        help="; ".join(f"{name} writes {said}" for name, said in ENGINES.items()) + "; default: onnxruntime",
-    )
-    parser.add_argument("--dynamic", action="store_true", help="the weights of linear layers alone")
-    parser.add_argument(
-        "--full-range", action="store_true", help="weights of 8 bits, not 7: for processors with VNNI alone"
-    )
-    shared.add_model(parser)
-
-
 def run(arguments: argparse.Namespace, report: Report) -> int:
     """Quantizes, checks, and only then leaves a file.
 
@@ -73,11 +45,11 @@ def run(arguments: argparse.Namespace, report: Report) -> int:
     _require_known(arguments)
     _require_enough(pictures, arguments.limit)
     report.progress("opening the model")
-    source = shared.source(arguments.weights, arguments)
+    source = given.source(arguments.weights, arguments)
     opened = source.open()
     with written.whole(arguments.out, source=arguments.weights) as made:
         _make(arguments, opened, made, report)
-        checked = shared.pictures(pictures, opened, limit=arguments.limit, report=report)
+        checked = given.pictures(pictures, opened, limit=arguments.limit, report=report)
         found = agreement.measure(
             source,
             Source(path=made, trusted=True),  # what it does not say itself, a server would not know either
@@ -116,7 +88,7 @@ def _require_enough(directory: Path, limit: int) -> None:
 def _make(arguments: argparse.Namespace, opened: Opened, made: Path, report: Report) -> None:
     """Writes the quantized file, with the classes in it; its directory goes away."""
     directory = arguments.calibrate or arguments.samples
-    shown = shared.pictures(
+    shown = given.pictures(
         directory, opened, limit=CALIBRATION, report=report, use="reading pictures to calibrate with"
     )
     if arguments.engine == "torch":
