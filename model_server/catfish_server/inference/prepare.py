@@ -123,7 +123,7 @@ def _logits(model: Model, probe: Images, *, count: int | None) -> Logits:
             f"spec.model.imageSize: the model takes no batch of shape [1, 3, {size}, {size}], which is what an "
             "image of that size becomes"
         ) from error
-    if logits.ndim != 2 or len(logits) != 1:
+    if logits.ndim != 2 or len(logits) != 1 or (count is None and logits.shape[1] == 0):
         raise _wrong_answer(str(list(logits.shape)))
     if count is not None and logits.shape[1] != count:
         raise ArchitectureMismatch(

@@ -5,15 +5,18 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol, cast
 
-from catfish_server.errors import StartupFailure
 from catfish_server.tools import command_line
-from catfish_server.tools.errors import INTERRUPTED, Missing, ToolFailure, translated
+from catfish_server.tools.errors import INTERRUPTED, failure_of, one_line
 from catfish_server.tools.report import Report
 
 logger = logging.getLogger(__name__)
+
+CAUSES = "catfish_server.inference.exhausted"
+"""The logger of what torch and ONNX Runtime say, which the failure says too."""
 
 
 class Verb(Protocol):
@@ -34,22 +37,20 @@ def main() -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Runs one verb; returns the exit code. Nothing that goes wrong is more than one line."""
-    arguments = command_line.parser().parse_args(argv)
-    report = Report(as_json=arguments.json)
+    report = Report(as_json="--json" in argv)
     try:
-        return _verb(arguments.verb).run(arguments, report)
+        with _logging_to(report):
+            arguments = command_line.parser().parse_args(argv)
+            return _verb(arguments.verb).run(arguments, report)
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
-        failure = _failure(error)
-        if failure is None:
-            logger.debug("The traceback of what ended the command:", exc_info=True)
-            failure = ToolFailure(f"unexpected {type(error).__name__}: {_first_line(error)}")
-        report.clear()
-        sys.stderr.write(f"catfish: {failure}\n")
+        logger.debug("The traceback of what ended the command:", exc_info=True)
+        failure = failure_of(error)
+        report.failure(one_line(str(failure)), failure.exit_code)
         return failure.exit_code
 
 
@@ -58,26 +59,23 @@ def _verb(name: str) -> Verb:
     return cast("Verb", importlib.import_module(f"catfish_server.tools.verbs.{name}"))
 
 
-def _failure(error: Exception) -> ToolFailure | None:
-    """What a person is told of an error that can be expected; None for any other."""
-    match error:
-        case ToolFailure():
-            return error
-        case StartupFailure():
-            return translated(error)
-        case ModuleNotFoundError() if _is_of_an_extra(package := (error.name or "").partition(".")[0]):
-            return Missing(package)
-        case OSError() if error.strerror:
-            return ToolFailure(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
-    return None
+@contextmanager
+def _logging_to(report: Report) -> Iterator[None]:
+    """Makes notes of what the server's code warns of. Without a handler, Python writes what any package does."""
 
+    class Notes(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.name != CAUSES:
+                report.note(one_line(record.getMessage()))
 
-def _is_of_an_extra(package: str) -> bool:
-    return package not in {"", "catfish_server", *sys.stdlib_module_names}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0][:300]
+    own, nowhere, notes = logging.getLogger("catfish_server"), logging.NullHandler(), Notes(logging.WARNING)
+    logging.root.addHandler(nowhere)
+    own.addHandler(notes)
+    try:
+        yield
+    finally:
+        own.removeHandler(notes)
+        logging.root.removeHandler(nowhere)
 
 
 if __name__ == "__main__":

@@ -94,5 +94,10 @@ def _told(directory: Path, sides: Sequence[Source], progress: Callable[[int, int
 
 def _unexpected(code: int, errors: Path, sides: Sequence[Source]) -> str:
     lines = errors.read_text(errors="replace").strip().splitlines()
-    ended = signal.Signals(-code).name if code < 0 else (lines[-1][:DETAIL] if lines else f"exit code {code}")
+    if code == -signal.SIGKILL:
+        ended = "the process was killed, as happens where there is not enough memory"
+    elif code < 0:
+        ended = f"the process ended with {signal.Signals(-code).name}"
+    else:
+        ended = lines[-1][:DETAIL] if lines else f"the process ended with exit code {code}"
     return f"{' and '.join(str(side.path) for side in sides)} could not be run beside each other: {ended}"

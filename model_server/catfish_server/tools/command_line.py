@@ -7,9 +7,11 @@ import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from catfish_server import readers
 from catfish_server.tools import arguments as shared
+from catfish_server.tools.errors import Usage
 
 KINDS = {
     "trace": "TorchScript, from what one forward pass does",
@@ -37,9 +39,17 @@ class Verb:
     add: Callable[[argparse.ArgumentParser], None]
 
 
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with a command line; argparse would print the usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises Usage."""
+        raise Usage(f"{message.removeprefix('argument ')}; see {self.prog} --help")
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line; `verb` of what it parses is one of `VERBS`."""
-    whole = argparse.ArgumentParser(
+    whole = Parser(
         prog="catfish",
         description="Turns weights into what is served, and checks that it answers as the weights do.",
         epilog="Exit codes: 0 done, 1 checked and not good enough, 2 wrong command line, 3 a file cannot be used or a "
@@ -50,13 +60,15 @@ def parser() -> argparse.ArgumentParser:
     for name, verb in VERBS.items():
         below = verbs.add_parser(name, help=verb.help, description=verb.help, allow_abbrev=False)
         verb.add(below)
-        below.add_argument("--json", action="store_true", help="print the result as JSON")
+        below.add_argument("--json", action="store_true", help="print the result, or the error, as JSON")
         below.set_defaults(verb=name)
     return whole
 
 
 def _export(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("kind", choices=KINDS, help="; ".join(f"{k}: {said}" for k, said in KINDS.items()))
+    parser.add_argument(
+        "kind", metavar="KIND", choices=KINDS, help="; ".join(f"{k}: {said}" for k, said in KINDS.items())
+    )
     parser.add_argument("weights", metavar="WEIGHTS", type=Path, help="of torch.save, or safetensors")
     parser.add_argument("out", metavar="OUT", type=Path, help="the file to write")
     parser.add_argument(

@@ -58,6 +58,16 @@ class Report:
             self._out.write("".join(f"{line}\n" for line in table(result)))
         self._out.flush()
 
+    def failure(self, text: str, exit_code: int) -> None:
+        """Says why there is no result: one line, and with `--json` the same as the object that a program waits for."""
+        self.clear()
+        self._err.write(f"catfish: {text}\n")
+        if self._as_json:
+            notes = {"notes": self.notes} if self.notes else {}
+            whole = {"error": text, "exit_code": exit_code, **notes}
+            self._out.write(json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
+            self._out.flush()
+
     def clear(self) -> None:
         """Takes away what `progress` has left on the terminal."""
         if self._shown:

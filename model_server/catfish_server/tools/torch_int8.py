@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from catfish_server.models.model import Images
-from catfish_server.tools.errors import ToolFailure, first_line
+from catfish_server.tools.errors import ToolFailure, cause
 from catfish_server.tools.opened import Opened
 from catfish_server.weights.formats import PROGRAMS
 
@@ -74,7 +74,7 @@ def _converted(module: nn.Module, images: Images, example: torch.Tensor) -> nn.M
             prepared(torch.from_numpy(np.ascontiguousarray(image[np.newaxis])))
         made: nn.Module = quantize_fx.convert_fx(prepared)
     except Exception as error:  # torch has a dozen classes for what it cannot follow
-        raise ToolFailure(f"torch cannot quantize this model: {first_line(error)}; {OTHERWISE}") from error
+        raise ToolFailure(f"torch cannot quantize this model: {cause(error)}; {OTHERWISE}") from error
     return made
 
 

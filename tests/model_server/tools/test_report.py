@@ -57,6 +57,21 @@ def test_a_note_goes_beside_the_table_and_into_the_json():
     assert "é" in out.getvalue()
 
 
+def test_a_failure_is_a_line_and_in_json_an_object_with_the_notes_before_it():
+    told, out, err = report()
+    told.failure("it cannot be done", 3)
+    assert (out.getvalue(), err.getvalue()) == ("", "catfish: it cannot be done\n")
+    told, out, err = report(as_json=True)
+    told.note("few pictures")
+    told.failure("it cannot be done", 3)
+    assert err.getvalue() == "catfish: it cannot be done\n"
+    assert json.loads(out.getvalue()) == {
+        "error": "it cannot be done",
+        "exit_code": 3,
+        "notes": ["few pictures"],
+    }
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

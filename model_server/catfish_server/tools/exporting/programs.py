@@ -11,7 +11,7 @@ from torch import nn
 from catfish_server.inference.engines import onnx as engine
 from catfish_server.models.pixels import Preprocess
 from catfish_server.tools import metadata
-from catfish_server.tools.errors import ToolFailure, first_line
+from catfish_server.tools.errors import ToolFailure, cause
 from catfish_server.tools.exporting import preprocess as inside
 
 logging.getLogger("torch.export").setLevel(
@@ -47,7 +47,7 @@ def export(
                 inside.whole(module, preprocess), (example,), dynamic_shapes=(free,)
             )
         except Exception as error:  # torch has a dozen classes for what it cannot follow
-            raise ToolFailure(f"torch.export cannot follow the model: {first_line(error)}") from error
+            raise ToolFailure(f"torch.export cannot follow the model: {cause(error)}") from error
         with path.open("wb") as file:  # by its name it would have to end in .pt2
             torch.export.save(program, file, extra_files=dict(texts))
 
@@ -75,5 +75,5 @@ def export_onnx(
         except ModuleNotFoundError:
             raise
         except Exception as error:  # torch has a dozen classes for what it cannot follow
-            raise ToolFailure(f"the model cannot be exported to ONNX: {first_line(error)}") from error
+            raise ToolFailure(f"the model cannot be exported to ONNX: {cause(error)}") from error
     metadata.write_onnx(path, texts)

@@ -13,7 +13,7 @@ from torch.jit._trace import TracerWarning  # torch.jit has it too, and does not
 from catfish_server.models.cnnnet import CNNNet
 from catfish_server.models.pixels import Preprocess
 from catfish_server.models.vision import models
-from catfish_server.tools.errors import ToolFailure, first_line
+from catfish_server.tools.errors import ToolFailure, cause
 from catfish_server.tools.exporting import preprocess as inside
 
 SCRIPT_ADVICE = "; use trace, program or onnx instead"
@@ -74,7 +74,7 @@ def trace(module: nn.Module, example: torch.Tensor) -> nn.Module:
     try:
         return cast("nn.Module", torch.jit.trace(module, example, check_trace=False))  # type: ignore[no-untyped-call]
     except RuntimeError as error:
-        raise ToolFailure(f"the model cannot be traced: {first_line(error)}") from error
+        raise ToolFailure(f"the model cannot be traced: {cause(error)}") from error
 
 
 def script(module: nn.Module, _example: torch.Tensor) -> nn.Module:
@@ -86,7 +86,7 @@ def script(module: nn.Module, _example: torch.Tensor) -> nn.Module:
     try:
         return cast("nn.Module", torch.jit.script(module))
     except (RuntimeError, OSError, TypeError, NotImplementedError) as error:
-        raise ToolFailure(f"the model cannot be scripted: {first_line(error)}{SCRIPT_ADVICE}") from error
+        raise ToolFailure(f"the model cannot be scripted: {cause(error)}{SCRIPT_ADVICE}") from error
 
 
 def hybrid(module: nn.Module, example: torch.Tensor) -> nn.Module:

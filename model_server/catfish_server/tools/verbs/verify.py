@@ -137,9 +137,10 @@ def _asked(
             progress=lambda done, total: report.progress("golden pictures", done, total),
         )
     except (VerificationFailed, NonFiniteWeights) as failure:
-        raise Refused(FIELD.sub("", str(failure))) from failure
+        told = FIELD.sub("", str(failure)).replace("minAccuracy", "--min-accuracy")
+        raise Refused(told) from failure
     except InvalidSpec as failure:
-        raise ToolFailure(FIELD.sub("", str(failure))) from failure
+        raise ToolFailure(f"{arguments.samples}/{FIELD.sub('', str(failure))}") from failure
     return {
         "golden_pictures": score.total,
         "answered_right": score.right,
