@@ -3,7 +3,6 @@
 import argparse
 import importlib
 import logging
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -42,9 +41,6 @@ def run(argv: Sequence[str]) -> int:
         with _logging_to(report):
             arguments = command_line.parser().parse_args(argv)
             return _verb(arguments.verb).run(arguments, report)
-    except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:

@@ -6,6 +6,7 @@ and an array of logits for each model, or what was wrong. Where the job names pi
 their raw pixels.
 """
 
+import io
 import json
 import statistics
 import sys
@@ -21,6 +22,7 @@ from catfish_server.images.decode import decode
 from catfish_server.inference.preprocess import resized_side
 from catfish_server.models.model import Images, Logits
 from catfish_server.models.pixels import Pixels, raw
+from catfish_server.tools import written
 from catfish_server.tools.errors import ToolFailure, cause, failure_of
 from catfish_server.tools.opened import Opened, Source
 
@@ -90,6 +92,21 @@ def logits_file(number: int) -> str:
     return f"logits-{number}.npy"
 
 
+def save(path: Path, array: Images | Logits) -> None:
+    """Writes an array as `np.save` does, which would not say why it cannot.
+
+    Args:
+        path: of the file.
+        array: contiguous.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    written.save(path, [header.getbuffer(), array.data.cast("B")])
+
+
 def _opened(side: dict[str, Any]) -> Opened:
     # JSON has lists alone, and what is several values is a tuple in a Source.
     kept: dict[str, Any] = {
@@ -140,7 +157,7 @@ def _run(sides: Sequence[Asked], count: int, directory: Path) -> list[float]:
         if turn >= 0:
             print(turn + 1, rounds, flush=True)  # noqa: T201 (read by `agreement`)
     for number, given in enumerate(answers):
-        np.save(directory / logits_file(number), np.concatenate(given))
+        save(directory / logits_file(number), np.concatenate(given))
     return [statistics.median(taken) for taken in seconds]
 
 

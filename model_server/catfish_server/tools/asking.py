@@ -37,7 +37,8 @@ def write(
     """Writes the images for the first (0) or the second (1) model, and keeps their names and labels alone."""
     taken = samples if isinstance(samples, Samples) else samples()
     # Channels last, in which they lie in memory: nothing is copied.
-    np.save(directory / answers.images_file(number), np.ascontiguousarray(taken.images.transpose(0, 2, 3, 1)))
+    images = np.ascontiguousarray(taken.images.transpose(0, 2, 3, 1))
+    answers.save(directory / answers.images_file(number), images)
     return taken.names, taken.labels
 
 

@@ -1,8 +1,11 @@
 """Why a verb could not do what it was asked: one sentence for the person at the terminal, and the exit code."""
 
+import errno
 import re
 import sys
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar
 
 from catfish_server.errors import InvalidSpec, StartupFailure, UnsupportedFormat
@@ -27,9 +30,14 @@ FLAGS: Mapping[str, str] = {
 """What is said on this command line by the flag is said in a `CatfishModel` by the field."""
 
 
+STORAGE = ("give the pod more ephemeral storage", "make room, or set TMPDIR to a directory that has some")
+"""What is said of a disk that is full in a pod, and here: a pickle is written once more as it is read."""
+
 OPTION = "--"
 """What an option's name begins with, unless it is one of `verify` about the older file: `--against-`."""
 
+
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 LONGEST = 300
 """Characters that are told of a cause in somebody else's words."""
@@ -98,7 +106,7 @@ def translated(failure: StartupFailure, option: str = OPTION) -> ToolFailure:
         name = FLAGS[found[0]]
         return name.replace(OPTION, option, 1) if found[0].startswith("spec.model.") else name
 
-    text = str(failure).removeprefix("spec.weights.url: ")
+    text = str(failure).removeprefix("spec.weights.url: ").replace(*STORAGE)
     # A message's prefix is the field; in the middle of a sentence it is an advice to set it.
     text = re.sub("|".join(re.escape(field) for field in FLAGS), flag, text)
     return ToolFailure(text + _because(failure))
@@ -135,9 +143,21 @@ def _sentence(error: Exception) -> str:
         return f"there is not enough memory here ({cause(error)})"
     if isinstance(error, ImportError):
         return f"a package cannot be imported ({cause(error)}): {PIP_LINE} --force-reinstall"
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return f"{_place_of(error)}: the disk is full; make room, or set TMPDIR to a directory that has some"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return cause(error)
+
+
+def _place_of(error: OSError) -> str:
+    """The directory that a person knows; those in the one for temporary files are gone by now."""
+    try:
+        temporary = tempfile.gettempdir()
+    except OSError:  # no place for temporary files has any room, which is how it looks for one
+        temporary = "TMPDIR"
+    name = str(error.filename or temporary)
+    return temporary if name.startswith(temporary) else str(Path(name).parent)
 
 
 def _is_of_an_extra(package: str) -> bool:
@@ -153,9 +173,10 @@ def cause(error: BaseException) -> str:
     while type(error).__module__.startswith("torch.onnx") and error.__cause__ is not None:
         error = error.__cause__  # it advises its own developers
     text = COLOURS.sub("", str(error))
-    # TorchScript says where first, and what last; everything else says what first.
+    # TorchScript says where first, and what last; ONNX Runtime begins another line for which; others say what first.
     raised = RAISED.findall(text) if "Traceback of TorchScript" in text else []
-    lines = filter(None, map(str.strip, raised[-1:] or text.splitlines()))
+    whole = [one_line(text)] if text.startswith("[ONNXRuntimeError]") else text.splitlines()
+    lines = filter(None, map(str.strip, raised[-1:] or whole))
     line = PLACES.sub("", one_line(next(lines, ""))).strip()
     bare = type(error).__module__ == "builtins" and not isinstance(error, SENTENCES)
     told = f"{type(error).__name__}: {line}".removesuffix(": ") if bare or not line else line

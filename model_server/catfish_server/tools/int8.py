@@ -127,7 +127,7 @@ def _prepared(source: Path) -> Iterator[Path]:
         # The symbolic inference is for transformers with free sizes, and fails on some graphs of torch's exporter.
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
         yield prepared
-    except (ToolFailure, OSError):
+    except (ToolFailure, OSError, ModuleNotFoundError):
         raise
     except Exception as error:  # it raises whatever its dozens of operators do
         raise ToolFailure(f"ONNX Runtime cannot quantize this model: {cause(error)}") from error

@@ -1,9 +1,14 @@
 """What a verb says: how far it is to a person who waits, and its result to a person or a program."""
 
+import contextlib
+import io
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TextIO
+
+from catfish_server.tools.errors import ToolFailure
 
 Value = str | int | float | bool | None
 Result = Mapping[str, "Value | Sequence[Value] | Result | Sequence[Result]"]
@@ -21,8 +26,8 @@ class Report:
 
     def __init__(self, *, as_json: bool, out: TextIO | None = None, err: TextIO | None = None) -> None:
         self._as_json = as_json
-        self._out = out or sys.stdout
-        self._err = err or sys.stderr
+        self._out = out or sys.stdout or io.StringIO()  # None where the descriptor is closed
+        self._err = err or sys.stderr or io.StringIO()
         self._shown = 0
         self.notes: list[str] = []
 
@@ -37,8 +42,7 @@ class Report:
         if not self._err.isatty():
             return
         line = text if done is None else f"{text}: {done}/{total}"
-        self._err.write(f"\r{line:<{self._shown}}")
-        self._err.flush()
+        self._complain(f"\r{line:<{self._shown}}")
         self._shown = len(line)
 
     def note(self, text: str) -> None:
@@ -46,34 +50,57 @@ class Report:
         self.clear()
         self.notes.append(text)
         if not self._as_json:
-            self._err.write(f"note: {text}\n")
+            self._complain(f"note: {text}\n")
 
     def result(self, result: Result) -> None:
-        """Prints the result, once."""
+        """Prints the result, once.
+
+        Raises:
+            ToolFailure: it cannot be printed; a reader that has seen enough, such as head, is none.
+        """
         self.clear()
-        if self._as_json:
-            whole = {**result, "notes": self.notes} if self.notes else result
-            self._out.write(json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
-        else:
-            self._out.write("".join(f"{line}\n" for line in table(result)))
-        self._out.flush()
+        whole = {**result, "notes": self.notes} if self.notes else result
+        text = _json(whole) if self._as_json else "".join(f"{line}\n" for line in table(result))
+        try:
+            self._print(text)
+        except BrokenPipeError:
+            return
+        except OSError as error:
+            raise ToolFailure(f"standard output cannot be written: {error.strerror}") from error
 
     def failure(self, text: str, exit_code: int) -> None:
         """Says why there is no result: one line, and with `--json` the same as the object that a program waits for."""
         self.clear()
-        self._err.write(f"catfish: {text}\n")
+        self._complain(f"catfish: {text}\n")
         if self._as_json:
             notes = {"notes": self.notes} if self.notes else {}
-            whole = {"error": text, "exit_code": exit_code, **notes}
-            self._out.write(json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
-            self._out.flush()
+            with contextlib.suppress(OSError):
+                self._print(_json({"error": text, "exit_code": exit_code, **notes}))
 
     def clear(self) -> None:
         """Takes away what `progress` has left on the terminal."""
         if self._shown:
-            self._err.write(f"\r{' ' * self._shown}\r")
-            self._err.flush()
+            self._complain(f"\r{' ' * self._shown}\r")
             self._shown = 0
+
+    def _print(self, text: str) -> None:
+        try:
+            self._out.write(text)
+            self._out.flush()
+        except OSError:
+            if self._out is sys.stdout:  # else Python complains once more as it ends
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise
+
+    def _complain(self, text: str) -> None:
+        """Writes to standard error; where nobody reads it the work goes on."""
+        with contextlib.suppress(OSError):
+            self._err.write(text)
+            self._err.flush()
+
+
+def _json(whole: Result) -> str:
+    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
 
 
 def table(result: Result) -> list[str]:
