@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from typing import Protocol, cast
 
 from catfish_server.tools import command_line
-from catfish_server.tools.errors import INTERRUPTED, failure_of, one_line
+from catfish_server.tools.errors import ToolFailure, failure_of, one_line
 from catfish_server.tools.report import Report
+from catfish_server.tools.stopping import Signals, Stopped
 
 logger = logging.getLogger(__name__)
 
@@ -31,23 +32,34 @@ class Verb(Protocol):
 
 def main() -> None:
     """Runs the command and ends the process with its exit code."""
-    sys.exit(run(sys.argv[1:]))
+    signals = Signals()
+    signals.heed()
+    sys.exit(run(sys.argv[1:], signals))
 
 
-def run(argv: Sequence[str]) -> int:
-    """Runs one verb; returns the exit code. Nothing that goes wrong is more than one line."""
-    report = Report(as_json="--json" in argv)
+def run(argv: Sequence[str], signals: Signals | None = None) -> int:
+    """Runs one verb; returns the exit code. Nothing that goes wrong is more than one line.
+
+    Args:
+        argv: without the name of the command.
+        signals: that end it; None: those are the caller's.
+    """
+    signals = signals or Signals()
+    report = Report(as_json="--json" in argv, check=signals.check)
     try:
         with _logging_to(report):
             arguments = command_line.parser().parse_args(argv)
             return _verb(arguments.verb).run(arguments, report)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except Stopped as stopped:
+        return _failed(report, stopped)
     except Exception as error:
         logger.debug("The traceback of what ended the command:", exc_info=True)
-        failure = failure_of(error)
-        report.failure(one_line(str(failure)), failure.exit_code)
-        return failure.exit_code
+        return _failed(report, signals.stopped or failure_of(error))
+
+
+def _failed(report: Report, failure: ToolFailure | Stopped) -> int:
+    report.failure(one_line(str(failure)), failure.exit_code)
+    return failure.exit_code
 
 
 def _verb(name: str) -> Verb:

@@ -13,9 +13,6 @@ from catfish_server.errors import InvalidSpec, StartupFailure, UnsupportedFormat
 DONE, WORSE, USAGE, UNUSABLE = 0, 1, 2, 3
 """Exit codes: done; checked and refused; wrong command line (argparse's own); a file cannot be used."""
 
-INTERRUPTED = 130
-"""What a shell says of a program that SIGINT ended."""
-
 PIP_LINE = "pip install 'catfish[server]'"
 """Installs all that the verbs need."""
 

@@ -5,7 +5,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
 
 from catfish_server.tools.errors import ToolFailure
@@ -22,9 +22,18 @@ class Report:
         as_json: whether the result is one JSON object instead of a table.
         out: for the result.
         err: for progress, where it is a terminal, and for notes.
+        check: called at each progress; it raises what is to end the work.
     """
 
-    def __init__(self, *, as_json: bool, out: TextIO | None = None, err: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        as_json: bool,
+        out: TextIO | None = None,
+        err: TextIO | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._check = check
         self._as_json = as_json
         self._out = out or sys.stdout or io.StringIO()  # None where the descriptor is closed
         self._err = err or sys.stderr or io.StringIO()
@@ -39,6 +48,7 @@ class Report:
             done: how much of it, None: nobody knows.
             total: of `done`.
         """
+        self._check()
         if not self._err.isatty():
             return
         line = text if done is None else f"{text}: {done}/{total}"
