@@ -69,7 +69,8 @@ def _told(directory: Path, sides: Sequence[Source], progress: Callable[[int, int
     with (
         errors.open("wb") as stderr,
         subprocess.Popen(
-            [sys.executable, "-m", answers.__name__, str(directory)],
+            # -P: a torch.py or a json.py that lies in the current directory is the user's, and nobody's module.
+            [sys.executable, "-P", "-m", answers.__name__, str(directory)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,
