@@ -123,7 +123,12 @@ def _quantize(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibrate", type=Path, metavar="DIR", help="pictures, best in a directory for each class"
     )
-    parser.add_argument("--samples", type=Path, metavar="DIR", help="other pictures to check the result on")
+    parser.add_argument(
+        "--samples",
+        type=Path,
+        metavar="DIR",
+        help="other pictures to check the result on: 99 of 100 must get the class that they got before",
+    )
     shared.add_limit(parser, default=1000)
     parser.add_argument(
         "--engine",

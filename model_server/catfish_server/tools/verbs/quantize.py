@@ -141,6 +141,7 @@ def _facts(arguments: argparse.Namespace, made: Path, found: Agreement) -> Facts
     of_torch = arguments.engine == "torch"
     return {
         "method": "static, by torch" if of_torch else "dynamic" if arguments.dynamic else "static QDQ",
+        "least_agreement": LEAST_AGREEMENT,
         **found.facts(),
         "bytes_before": before,
         "bytes_after": after,
@@ -151,8 +152,12 @@ def _facts(arguments: argparse.Namespace, made: Path, found: Agreement) -> Facts
 
 def _note(found: Agreement, report: Report, *, held_out: bool) -> None:
     """Says what makes the figures worth less than they look."""
-    if found.n < ENOUGH:
-        report.note(f"{found.n} pictures are few: the agreement may be as low as {found.lower_bound_95:.1%}")
+    if found.lower_bound_95 < LEAST_AGREEMENT:
+        few = f"{found.n} pictures are few: " if found.n < ENOUGH else ""
+        report.note(
+            f"{few}judged is their own agreement, {found.share:.1%} where {LEAST_AGREEMENT:.0%} are asked; that of all "
+            f"pictures may be as low as {found.lower_bound_95:.1%} (with 95% confidence)"
+        )
     unseen = [name for name, share in found.shares.items() if share == 0]
     if unseen:
         names = ", ".join(unseen[:5]) + (" …" if len(unseen) > 5 else "")
@@ -182,11 +187,14 @@ def gate(found: Agreement) -> None:
             f"nothing was written: all {found.n} pictures are answered {only[0]} by the model itself, which any model "
             "that always says so would pass; name pictures of each class with --samples"
         )
-    if found.share < LEAST_AGREEMENT or found.max_difference in {None, float("inf")}:
-        example = found.changed[0] if found.changed else None
-        told = f" ({example.name}: {example.before}, now {example.after})" if example else ""
+    if found.share < LEAST_AGREEMENT:
+        example = found.changed[0]
         raise Refused(
             f"nothing was written: {found.agreeing} of {found.n} pictures ({found.share:.1%}) get the same class "
-            f"in 8 bits, and {LEAST_AGREEMENT:.0%} must{told}; calibrate with more pictures such as will be sent, "
-            "or quantize the linear layers alone with --dynamic"
+            f"in 8 bits, and {LEAST_AGREEMENT:.0%} of them must ({example.name}: {example.before}, now "
+            f"{example.after}); of all pictures it may be as few as {found.lower_bound_95:.1%} (with 95% confidence); "
+            "calibrate with more pictures such as will be sent, or quantize the linear layers alone with --dynamic"
         )
+    if found.max_difference in {None, float("inf")}:
+        what = "names other classes" if found.max_difference is None else "has logits that are no numbers"
+        raise Refused(f"nothing was written: one of both files {what}, so that they cannot be compared")
