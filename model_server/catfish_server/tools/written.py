@@ -42,7 +42,7 @@ def whole(out: Path, *, source: Path) -> Iterator[Path]:
         raise ToolFailure(f"{out}: cannot be written: {error.strerror}") from error
     with directory as folder:
         part = Path(folder) / out.name
-        with _room_for(out, Path(folder)):
+        with _named(part), _room_for(out, Path(folder)):
             yield part
         part.replace(out)
 
@@ -61,6 +61,19 @@ def save(path: Path, parts: Iterable[bytes | memoryview]) -> None:
             file.writelines(parts)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@contextmanager
+def _named(part: Path) -> Iterator[None]:
+    """Says of a file that is gone by then that it was the new one."""
+    try:
+        yield
+    except ToolFailure as failure:
+        text = str(failure)
+        told = text.replace(str(part.absolute()), "the new file").replace(str(part), "the new file")
+        if told == text:
+            raise
+        raise type(failure)(told) from failure
 
 
 @contextmanager
