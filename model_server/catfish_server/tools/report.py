@@ -70,7 +70,7 @@ class Report:
         """
         self.clear()
         whole = {**result, "notes": self.notes} if self.notes else result
-        text = _json(whole) if self._as_json else "".join(f"{line}\n" for line in table(result))
+        text = self._json(whole) if self._as_json else "".join(f"{line}\n" for line in table(result))
         try:
             self._print(text)
         except BrokenPipeError:
@@ -85,7 +85,7 @@ class Report:
         if self._as_json:
             notes = {"notes": self.notes} if self.notes else {}
             with contextlib.suppress(OSError):
-                self._print(_json({"error": text, "exit_code": exit_code, **notes}))
+                self._print(self._json({"error": text, "exit_code": exit_code, **notes}))
 
     def clear(self) -> None:
         """Takes away what `progress` has left on the terminal."""
@@ -93,9 +93,19 @@ class Report:
             self._complain(f"\r{' ' * self._shown}\r")
             self._shown = 0
 
+    def _json(self, whole: Result) -> str:
+        """An object as a person can read it, where the output has all of its signs."""
+        text = json.dumps(whole, indent=2, ensure_ascii=False)
+        return (text if text == self._printable(text) else json.dumps(whole, indent=2)) + "\n"
+
+    def _printable(self, text: str) -> str:
+        """The text with escapes for what the output has no signs for: not each is UTF-8, nor each name of a file."""
+        encoding = self._out.encoding or "utf-8"
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+
     def _print(self, text: str) -> None:
         try:
-            self._out.write(text)
+            self._out.write(self._printable(text))
             self._out.flush()
         except OSError:
             if self._out is sys.stdout:  # else Python complains once more as it ends
@@ -107,10 +117,6 @@ class Report:
         with contextlib.suppress(OSError):
             self._err.write(text)
             self._err.flush()
-
-
-def _json(whole: Result) -> str:
-    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
 
 
 def table(result: Result) -> list[str]:
