@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 
+import numpy as np
 import onnx
 import onnxruntime
 import pytest
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from catfish_server.errors import InvalidSpec, UnsupportedFormat
+from catfish_server.tools.__main__ import run
 from catfish_server.tools.errors import cause, failure_of, one_line, translated
 from tests.model_server.whole_models import save_onnx
 
@@ -225,6 +227,27 @@ def test_a_damaged_onnx_model_is_told_with_the_cause(catfish, tmp_path):
     code, out, complaint = catfish("inspect", tmp_path / "m.onnx")
     assert (code, out, complaint.count("\n")) == (3, "", 1)
     assert "Nonsense" in complaint
+
+
+def test_an_onnx_model_that_does_not_run_is_told_once(tmp_path, capfd):
+    """ONNX Runtime would write it to the descriptor as well."""
+    shape = onnx.numpy_helper.from_array(np.array([7, 11]), "shape")
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Reshape", ["image", "shape"], ["logits"])],
+        "graph",
+        [onnx.helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, ["n", 3, "height", "width"])],
+        [onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, [7, 11])],
+        [shape],
+    )
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8),
+        tmp_path / "m.onnx",
+    )
+    assert run(["inspect", str(tmp_path / "m.onnx")]) == 3
+    told, complaint = capfd.readouterr()
+    assert (told, complaint.count("\n")) == ("", 1), complaint
+    assert complaint.startswith("catfish: --image-size: the model takes no batch of shape [1, 3, 224, 224]")
+    assert "running Reshape node" in complaint
 
 
 def test_what_the_server_s_code_warns_of_is_a_note(catfish, kit, monkeypatch):
