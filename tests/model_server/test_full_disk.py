@@ -2,8 +2,6 @@
 
 import contextlib
 import http.server
-import os
-import subprocess
 import threading
 
 import pytest
@@ -11,6 +9,7 @@ import torch
 from torchvision import models
 
 from catfish_server.errors import DiskFull
+from tests.model_server import small_disk
 
 pytestmark = pytest.mark.process
 SIZE = 4 * 2**20
@@ -19,16 +18,8 @@ SIZE = 4 * 2**20
 @pytest.fixture
 def disk(tmp_path):
     """A folder that takes four megabytes. To be named before `program`, which is to end before it goes."""
-    if os.geteuid() != 0:
-        pytest.skip("a small disk is mounted by root alone")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(folder)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"nobody may mount a small disk here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small_disk.mounted(tmp_path / "disk", SIZE) as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -62,8 +62,10 @@ def prepare(loaded: Loaded, *, classes: tuple[str, ...], image_size: int) -> Mod
     difference = _faithfulness(loaded.model, probes, expected)
     if difference > TOLERANCE:
         logger.warning(
-            "The model made fast differs from the model itself by %.1f %%; the slower one answers.",
-            100 * difference,
+            "The model made fast %s; the slower one answers.",
+            f"differs from the model itself by {difference:.1%}"
+            if np.isfinite(difference)
+            else "does not run",
         )
         return batched(loaded.reference, probes)
     return batched(loaded.model, probes)
@@ -120,7 +122,7 @@ def _logits(model: Model, probe: Images, *, count: int | None) -> Logits:
             f"spec.model.imageSize: the model takes no batch of shape [1, 3, {size}, {size}], which is what an "
             "image of that size becomes"
         ) from error
-    if logits.ndim != 2 or len(logits) != 1:
+    if logits.ndim != 2 or len(logits) != 1 or (count is None and logits.shape[1] == 0):
         raise _wrong_answer(str(list(logits.shape)))
     if count is not None and logits.shape[1] != count:
         raise ArchitectureMismatch(

@@ -12,8 +12,8 @@ from catfish_server.models.model import Images, Loaded, Logits, NotOneTensor
 from catfish_server.models.pixels import PREPROCESS
 from catfish_server.weights import exhausted
 
-ERRORS_ONLY = 3
-"""On the scale of ONNX Runtime's `log_severity_level`."""
+FATAL_ONLY = 4
+"""On the scale of ONNX Runtime's `log_severity_level`: its errors are raised as well, and told by who catches them."""
 
 
 _EXTERNAL_DIRECTORY = "session.model_external_initializers_file_folder_path"
@@ -37,7 +37,7 @@ class Session:
     def __init__(self, path: Path, *, optimized: bool) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1  # the engine has the threads
-        options.log_severity_level = ERRORS_ONLY
+        options.log_severity_level = FATAL_ONLY
         level = onnxruntime.GraphOptimizationLevel
         options.graph_optimization_level = level.ORT_ENABLE_ALL if optimized else level.ORT_DISABLE_ALL
         try:
