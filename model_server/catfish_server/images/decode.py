@@ -96,7 +96,7 @@ def decode(
         TooManyPixels: more than `max_pixels`.
         Overloaded: the others need all of the room.
     """
-    metadata.check(data)
+    layout = metadata.check(data)
     try:
         with ExitStack() as held:
             # WebP's decoder allocates its canvas while the file is opened, so its header is read before.
@@ -106,7 +106,7 @@ def decode(
                 held.enter_context(room.held(memory.of_webp(canvas, encoded=len(data))))
             with Image.open(io.BytesIO(data), formats=tuple(formats)) as image:
                 _check_size(image.size, max_pixels)
-                buffered_at = image.size if jpeg.is_jpeg(data) and _check_scans(data) else None
+                buffered_at = image.size if _is_buffered(layout) else None
                 if shorter_side is not None:
                     _decode_smaller(image, shorter_side)
                 if canvas is None:
@@ -135,11 +135,13 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
         )
 
 
-def _check_scans(data: bytes) -> bool:
-    """Says whether the decoder of a JPEG holds all of it at its full size."""
-    if jpeg.scans(data) > MAX_SCANS:
+def _is_buffered(layout: jpeg.Layout | None) -> bool:
+    """Says whether the decoder holds all of an image at its full size."""
+    if layout is None:
+        return False
+    if layout.scans > MAX_SCANS:
         raise BrokenImage(f"The image has more than {MAX_SCANS} scans, each of which takes time.")
-    return jpeg.is_buffered(data)
+    return layout.buffered
 
 
 def _decode_smaller(image: Image.Image, shorter_side: int) -> None:
