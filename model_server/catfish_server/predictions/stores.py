@@ -9,9 +9,10 @@ from typing import Any
 from obstore.exceptions import GenericError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import AzureStore, GCSStore, S3Store
 
+from catfish_server.credentials import amazon
+from catfish_server.credentials.unusable import Unusable
 from catfish_server.errors import InvalidSpec
 from catfish_server.predictions.destination import Destination
-from catfish_server.weights.signing import AWS_CREDENTIAL_SOURCES
 
 SECRET_PREFIX = "CATFISH_LOG_SECRET_"  # noqa: S105 (a prefix of variables)
 """The keys of the Secret that spec.logging.predictions.credentialsSecretRef names arrive under this prefix, so that
@@ -69,6 +70,11 @@ def store(destination: Destination, *, endpoint: str | None, env: Mapping[str, s
         return make(destination.bucket, endpoint, env)
     except InvalidSpec:
         raise
+    except Unusable as error:
+        raise InvalidSpec(
+            f"spec.logging.predictions.url: the store cannot be addressed: {error} "
+            "(spec.logging.predictions.credentialsSecretRef, spec.env)"
+        ) from error
     except Exception as error:
         raise InvalidSpec(
             "spec.logging.predictions.url: the store cannot be addressed; check the keys in "
@@ -77,24 +83,8 @@ def store(destination: Destination, *, endpoint: str | None, env: Mapping[str, s
 
 
 def _amazon(bucket: str, endpoint: str | None, env: Mapping[str, str]) -> ObjectStore:
-    config: Any = {
-        "region": env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1",
-        "skip_signature": not any(env.get(name) for name in AWS_CREDENTIAL_SOURCES),
-    }
-    if endpoint:
-        config["endpoint"] = endpoint
-    keys: Any = None
-    if env.get("AWS_ACCESS_KEY_ID"):
-        # By a provider: beside keys in `config` the client would take a session token from the process's environment,
-        # where the weights' own may be.
-        keys = _provider(
-            access_key_id=env["AWS_ACCESS_KEY_ID"],
-            secret_access_key=env.get("AWS_SECRET_ACCESS_KEY", ""),
-            token=env.get("AWS_SESSION_TOKEN") or None,
-        )
-    return S3Store(
-        bucket, config=config, client_options=CLIENT, retry_config=RETRIES, credential_provider=keys
-    )
+    access = amazon.access(env, endpoint=endpoint)
+    return access.store(bucket, client_options=CLIENT, retry_config=RETRIES)
 
 
 def _provider(**keys: str | None) -> Callable[[], dict[str, object]]:

@@ -13,8 +13,10 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, urlencode
 
 import obstore
-from obstore.store import GCSStore, S3Store
+from obstore.store import GCSStore
 
+from catfish_server.credentials import amazon
+from catfish_server.credentials.unusable import Unusable
 from catfish_server.errors import InvalidSpec
 from catfish_server.weights.location import Location
 
@@ -23,22 +25,6 @@ SIGNED_FOR = timedelta(hours=1)
 
 CLOCK_SKEW = timedelta(minutes=5)
 """How far Azure's clock may be behind this one."""
-
-AWS_CREDENTIAL_SOURCES = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-)
-"""Variables that say where keys come from (boto3 and the AWS CLI read the same). With none of them a bucket is
-read anonymously: asking the metadata service of a cloud that may not be there would cost many seconds."""
-
-AWS_KEY_OPTIONS = {
-    "access_key_id": "AWS_ACCESS_KEY_ID",
-    "secret_access_key": "AWS_SECRET_ACCESS_KEY",
-    "session_token": "AWS_SESSION_TOKEN",
-}
-"""Options of the object-store client by the variables that the Secret sets."""
 
 GOOGLE = "https://storage.googleapis.com"
 
@@ -60,30 +46,30 @@ def request_url(location: Location, *, endpoint: str | None, env: Mapping[str, s
     Raises:
         InvalidSpec: the store cannot be addressed with these settings.
     """
-    match location.kind:
-        case "s3":
-            return _amazon(location, endpoint, env)
-        case "gs":
-            return _google(location, endpoint, env)
-        case "az":
-            return _azure(location, endpoint, env)
-        case _:
-            return location.url
+    try:
+        match location.kind:
+            case "s3":
+                return _amazon(location, endpoint, env)
+            case "gs":
+                return _google(location, endpoint, env)
+            case "az":
+                return _azure(location, endpoint, env)
+            case _:
+                return location.url
+    except Unusable as error:
+        raise InvalidSpec(
+            location.says(f"cannot be signed for: {error} (spec.weights.credentialsSecretRef, spec.env)")
+        ) from error
 
 
 def _amazon(location: Location, endpoint: str | None, env: Mapping[str, str]) -> str:
-    anonymous = not any(env.get(name) for name in AWS_CREDENTIAL_SOURCES)
-    settings = {"AWS_ACCESS_KEY_ID": "anonymous", "AWS_SECRET_ACCESS_KEY": "anonymous"} if anonymous else env
-    config = {option: settings[name] for option, name in AWS_KEY_OPTIONS.items() if settings.get(name)}
-    config["region"] = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1"
-    if endpoint:
-        config["endpoint"] = endpoint
+    access = amazon.access(env, endpoint=endpoint)
     try:
-        store = S3Store(location.bucket, config=config, client_options={"allow_http": True})  # type: ignore[arg-type]  # a dict of its keys
+        store = access.store(location.bucket, client_options={"allow_http": True})
         signed = obstore.sign(store, "GET", location.key, SIGNED_FOR)
     except Exception as error:
         raise _unsigned(location) from error
-    return signed.split("?", 1)[0] if anonymous else signed
+    return signed.split("?", 1)[0] if access.anonymous else signed
 
 
 def _google(location: Location, endpoint: str | None, env: Mapping[str, str]) -> str:
