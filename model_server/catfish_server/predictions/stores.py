@@ -1,5 +1,6 @@
 """The object stores that the log is written to and exported from, with the credentials that their own tools take."""
 
+import base64
 import json
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -9,7 +10,7 @@ from typing import Any
 from obstore.exceptions import GenericError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import AzureStore, GCSStore, S3Store
 
-from catfish_server.credentials import amazon
+from catfish_server.credentials import amazon, azure
 from catfish_server.credentials.unusable import Unusable
 from catfish_server.errors import InvalidSpec
 from catfish_server.predictions.destination import Destination
@@ -68,8 +69,6 @@ def store(destination: Destination, *, endpoint: str | None, env: Mapping[str, s
     make = {"s3": _amazon, "gs": _google, "az": _azure}[destination.sink]
     try:
         return make(destination.bucket, endpoint, env)
-    except InvalidSpec:
-        raise
     except Unusable as error:
         raise InvalidSpec(
             f"spec.logging.predictions.url: the store cannot be addressed: {error} "
@@ -106,20 +105,13 @@ def _google(bucket: str, endpoint: str | None, env: Mapping[str, str]) -> Object
 
 
 def _azure(container: str, endpoint: str | None, env: Mapping[str, str]) -> ObjectStore:
-    account = env.get("AZURE_STORAGE_ACCOUNT") or env.get("AZURE_STORAGE_ACCOUNT_NAME")
-    if not account:
-        raise InvalidSpec(
-            "spec.logging.predictions.url: az:// needs the name of its storage account: AZURE_STORAGE_ACCOUNT in "
-            "spec.logging.predictions.credentialsSecretRef"
-        )
-    config: Any = {"account_name": account}
-    if endpoint:
-        config["endpoint"] = endpoint
+    access = azure.access(env, endpoint=endpoint)
+    config: Any = {"account_name": access.account, "endpoint": access.base}
     keys: Any = None
-    if key := env.get("AZURE_STORAGE_KEY") or env.get("AZURE_STORAGE_ACCOUNT_KEY"):
-        keys = _provider(access_key=key)
-    elif token := env.get("AZURE_STORAGE_SAS_TOKEN", "").lstrip("?"):
-        keys = _provider(sas_token=token)
+    if access.key:
+        keys = _provider(access_key=base64.b64encode(access.key).decode())
+    elif access.token:
+        keys = _provider(sas_token=access.token)
     else:
         config["skip_signature"] = True
     return AzureStore(

@@ -5,7 +5,6 @@ shown to anybody.
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from urllib.parse import quote, urlencode
 import obstore
 from obstore.store import GCSStore
 
-from catfish_server.credentials import amazon
+from catfish_server.credentials import amazon, azure
 from catfish_server.credentials.unusable import Unusable
 from catfish_server.errors import InvalidSpec
 from catfish_server.weights.location import Location
@@ -91,23 +90,14 @@ def _google(location: Location, endpoint: str | None, env: Mapping[str, str]) ->
 
 def _azure(location: Location, endpoint: str | None, env: Mapping[str, str]) -> str:
     """With an account's key, or a token that somebody has signed already; anonymous without either."""
-    account = env.get("AZURE_STORAGE_ACCOUNT") or env.get("AZURE_STORAGE_ACCOUNT_NAME")
-    if not account:
-        raise InvalidSpec(
-            location.says(
-                "needs the name of its storage account: AZURE_STORAGE_ACCOUNT in spec.weights.credentialsSecretRef"
-            )
-        )
-    base = endpoint or f"https://{account}.blob.core.windows.net"
-    address = f"{base}/{quote(f'{location.bucket}/{location.key}')}"
-    if key := env.get("AZURE_STORAGE_KEY") or env.get("AZURE_STORAGE_ACCOUNT_KEY"):
-        return f"{address}?{_azure_token(location, account, key)}"
-    if token := env.get("AZURE_STORAGE_SAS_TOKEN", "").lstrip("?"):
-        return f"{address}?{token}"
-    return address
+    access = azure.access(env, endpoint=endpoint)
+    address = f"{access.base}/{quote(f'{location.bucket}/{location.key}')}"
+    if access.key:
+        return f"{address}?{_azure_token(location, access.account, access.key)}"
+    return f"{address}?{access.token}" if access.token else address
 
 
-def _azure_token(location: Location, account: str, key: str) -> str:
+def _azure_token(location: Location, account: str, key: bytes) -> str:
     """A service SAS (https://learn.microsoft.com/rest/api/storageservices/create-service-sas).
 
     Not the object-store client's: it signs the name as it is escaped in the URL, which the service does not, so
@@ -117,11 +107,7 @@ def _azure_token(location: Location, account: str, key: str) -> str:
     start, end = (moment.strftime("%Y-%m-%dT%H:%M:%SZ") for moment in (now - CLOCK_SKEW, now + SIGNED_FOR))
     resource = f"/blob/{account}/{location.bucket}/{location.key}"
     lines = ["r", start, end, resource, "", "", "", AZURE_VERSION, "b", *[""] * AZURE_FIELDS_AFTER]
-    try:
-        secret = base64.b64decode(key, validate=True)
-    except binascii.Error as error:
-        raise _unsigned(location) from error
-    signature = base64.b64encode(hmac.new(secret, "\n".join(lines).encode(), hashlib.sha256).digest())
+    signature = base64.b64encode(hmac.new(key, "\n".join(lines).encode(), hashlib.sha256).digest())
     fields = {"sv": AZURE_VERSION, "sr": "b", "sp": "r", "st": start, "se": end, "sig": signature.decode()}
     return urlencode(fields)
 
