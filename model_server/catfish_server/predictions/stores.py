@@ -10,7 +10,7 @@ from typing import Any
 from obstore.exceptions import GenericError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import AzureStore, GCSStore, S3Store
 
-from catfish_server.credentials import amazon, azure
+from catfish_server.credentials import amazon, azure, google
 from catfish_server.credentials.unusable import Unusable
 from catfish_server.errors import InvalidSpec
 from catfish_server.predictions.destination import Destination
@@ -94,14 +94,18 @@ def _provider(**keys: str | None) -> Callable[[], dict[str, object]]:
 def _google(bucket: str, endpoint: str | None, env: Mapping[str, str]) -> ObjectStore:
     """With the key of a service account; without one, Google's metadata service is asked, or no one (endpoint)."""
     config: Any = {"base_url": endpoint} if endpoint else {}
-    if contents := env.get("GOOGLE_SERVICE_ACCOUNT_KEY"):
-        config["service_account_key"] = contents
-    elif path := env.get("GOOGLE_APPLICATION_CREDENTIALS"):
-        config["service_account"] = path
+    key = google.service_account_key(env)
+    if key is not None:
+        config["service_account_key"] = key
     elif endpoint:
         nobody = {"client_email": "", "private_key": "", "private_key_id": ""}
         config["service_account_key"] = json.dumps(nobody | {"gcs_base_url": endpoint, "disable_oauth": True})
-    return GCSStore(bucket, config=config, client_options=CLIENT, retry_config=RETRIES)
+    try:
+        return GCSStore(bucket, config=config, client_options=CLIENT, retry_config=RETRIES)
+    except Exception as error:
+        if key is None:
+            raise
+        raise google.unusable_key(env) from error
 
 
 def _azure(container: str, endpoint: str | None, env: Mapping[str, str]) -> ObjectStore:

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 import obstore
 from obstore.store import GCSStore
 
-from catfish_server.credentials import amazon, azure
+from catfish_server.credentials import amazon, azure, google
 from catfish_server.credentials.unusable import Unusable
 from catfish_server.errors import InvalidSpec
 from catfish_server.weights.location import Location
@@ -74,17 +74,14 @@ def _amazon(location: Location, endpoint: str | None, env: Mapping[str, str]) ->
 def _google(location: Location, endpoint: str | None, env: Mapping[str, str]) -> str:
     """With the key of a service account, in a variable or in a file; anonymous without one."""
     base = endpoint or GOOGLE
-    path, contents = env.get("GOOGLE_APPLICATION_CREDENTIALS"), env.get("GOOGLE_SERVICE_ACCOUNT_KEY")
-    if not path and not contents:
+    key = google.service_account_key(env)
+    if key is None:
         return f"{base}/{quote(f'{location.bucket}/{location.key}')}"
     try:
-        if contents:
-            store = GCSStore(location.bucket, config={"service_account_key": contents})
-        else:
-            store = GCSStore(location.bucket, config={"service_account": path or ""})
+        store = GCSStore(location.bucket, config={"service_account_key": key})
         signed = obstore.sign(store, "GET", location.key, SIGNED_FOR)
     except Exception as error:
-        raise _unsigned(location) from error
+        raise google.unusable_key(env) from error
     return base + signed.removeprefix(GOOGLE)
 
 
