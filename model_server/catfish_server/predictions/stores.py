@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from obstore.exceptions import GenericError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import AzureStore, GCSStore, S3Store
@@ -15,15 +15,27 @@ from catfish_server.credentials.unusable import Unusable
 from catfish_server.errors import InvalidSpec
 from catfish_server.predictions.destination import Destination
 
+if TYPE_CHECKING:  # its module has it for type checkers alone
+    from obstore.store import RetryConfig
+
 SECRET_PREFIX = "CATFISH_LOG_SECRET_"  # noqa: S105 (a prefix of variables)
 """The keys of the Secret that spec.logging.predictions.credentialsSecretRef names arrive under this prefix, so that
 they take no variable from the weights' own."""
 
+_Options = Mapping[str, Any]
+
 ObjectStore = S3Store | GCSStore | AzureStore
 
 CLIENT: Any = {"timeout": "10s", "connect_timeout": "5s", "allow_http": True}
-RETRIES: Any = {"max_retries": 0, "retry_timeout": timedelta(seconds=10)}
-"""Whoever uses the store tries again by itself."""
+NO_RETRIES: Any = {"max_retries": 0, "retry_timeout": timedelta(seconds=10)}
+"""For the log, which tries again by itself."""
+
+RETRIES: Any = {
+    "max_retries": 5,
+    "retry_timeout": timedelta(seconds=60),
+    "backoff": {"init_backoff": timedelta(seconds=0.5), "max_backoff": timedelta(seconds=10), "base": 2},
+}
+"""For who reads the log back: the client repeats what is answered with 408, 429 or 5xx, or not at all."""
 
 
 def credentials(env: Mapping[str, str]) -> Mapping[str, str]:
@@ -55,20 +67,27 @@ _REFUSALS: Mapping[type[Exception], str] = MappingProxyType(
 )
 
 
-def store(destination: Destination, *, endpoint: str | None, env: Mapping[str, str]) -> ObjectStore:
+def store(
+    destination: Destination,
+    *,
+    endpoint: str | None,
+    env: Mapping[str, str],
+    retries: "RetryConfig" = NO_RETRIES,
+) -> ObjectStore:
     """The bucket of a destination.
 
     Args:
         destination: in an object store.
         endpoint: of one that is not the cloud's own, None for that.
         env: with the credentials and the region.
+        retries: how often the client repeats a request.
 
     Raises:
         InvalidSpec: it cannot be addressed with these settings.
     """
     make = {"s3": _amazon, "gs": _google, "az": _azure}[destination.sink]
     try:
-        return make(destination.bucket, endpoint, env)
+        return make(destination.bucket, endpoint, env, {"client_options": CLIENT, "retry_config": retries})
     except Unusable as error:
         raise InvalidSpec(
             f"spec.logging.predictions.url: the store cannot be addressed: {error} "
@@ -81,9 +100,8 @@ def store(destination: Destination, *, endpoint: str | None, env: Mapping[str, s
         ) from error
 
 
-def _amazon(bucket: str, endpoint: str | None, env: Mapping[str, str]) -> ObjectStore:
-    access = amazon.access(env, endpoint=endpoint)
-    return access.store(bucket, client_options=CLIENT, retry_config=RETRIES)
+def _amazon(bucket: str, endpoint: str | None, env: Mapping[str, str], options: _Options) -> ObjectStore:
+    return amazon.access(env, endpoint=endpoint).store(bucket, **options)
 
 
 def _provider(**keys: str | None) -> Callable[[], dict[str, object]]:
@@ -91,7 +109,7 @@ def _provider(**keys: str | None) -> Callable[[], dict[str, object]]:
     return lambda: {**keys, "expires_at": None}
 
 
-def _google(bucket: str, endpoint: str | None, env: Mapping[str, str]) -> ObjectStore:
+def _google(bucket: str, endpoint: str | None, env: Mapping[str, str], options: _Options) -> ObjectStore:
     """With the key of a service account; without one, Google's metadata service is asked, or no one (endpoint)."""
     config: Any = {"base_url": endpoint} if endpoint else {}
     key = google.service_account_key(env)
@@ -101,14 +119,14 @@ def _google(bucket: str, endpoint: str | None, env: Mapping[str, str]) -> Object
         nobody = {"client_email": "", "private_key": "", "private_key_id": ""}
         config["service_account_key"] = json.dumps(nobody | {"gcs_base_url": endpoint, "disable_oauth": True})
     try:
-        return GCSStore(bucket, config=config, client_options=CLIENT, retry_config=RETRIES)
+        return GCSStore(bucket, config=config, **options)
     except Exception as error:
         if key is None:
             raise
         raise google.unusable_key(env) from error
 
 
-def _azure(container: str, endpoint: str | None, env: Mapping[str, str]) -> ObjectStore:
+def _azure(container: str, endpoint: str | None, env: Mapping[str, str], options: _Options) -> ObjectStore:
     access = azure.access(env, endpoint=endpoint)
     config: Any = {"account_name": access.account, "endpoint": access.base}
     keys: Any = None
@@ -118,6 +136,4 @@ def _azure(container: str, endpoint: str | None, env: Mapping[str, str]) -> Obje
         keys = _provider(sas_token=access.token)
     else:
         config["skip_signature"] = True
-    return AzureStore(
-        container, config=config, client_options=CLIENT, retry_config=RETRIES, credential_provider=keys
-    )
+    return AzureStore(container, config=config, credential_provider=keys, **options)

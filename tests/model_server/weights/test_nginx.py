@@ -114,7 +114,7 @@ def disturbed(fetched):
             if waiting and done >= waiting[0][0]:
                 waiting.pop(0)[1]()
 
-        limits = Limits(tries=4, stall_seconds=stall_seconds, backoff_seconds=0.2)
+        limits = Limits(tries=4, busy_tries=4, stall_seconds=stall_seconds, backoff_seconds=0.2)
         found = fetched(url, progress=progress, limits=limits)
         assert not waiting
         return found, seen
