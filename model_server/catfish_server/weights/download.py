@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from catfish_server.weights import transport
+from catfish_server.weights.pace import Pace
 from catfish_server.weights.transport import Busy, Interrupted
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,8 @@ class Limits:
     Attributes:
         tries: in a row that may fail; one that brought `progress_bytes` starts the count anew.
         busy_tries: that may be answered with "come again later" in a row, counted apart from those.
-        stall_seconds: without a byte after which a try has failed.
+        stall_seconds: after which a try has failed that has brought nothing, or less than `least_bytes`.
+        least_bytes: in each of those times: 64 KiB in 20 s, at which 100 MB would take eight hours.
         backoff_seconds: before the second try, doubled before each further one.
         wait_seconds: before a try at most, also where the server asks for more.
         progress_bytes: new bytes that make a failed try count as progress.
@@ -34,6 +36,7 @@ class Limits:
     tries: int = 3
     busy_tries: int = 8
     stall_seconds: float = 20.0
+    least_bytes: int = 64 * 1024
     backoff_seconds: float = 1.0
     wait_seconds: float = 20.0
     progress_bytes: int = 1024 * 1024
@@ -115,7 +118,8 @@ class Download:
             headers |= {"Range": f"bytes={self._done}-", "If-Range": self._validator}
         else:
             self._start_over()
-        response = transport.get(self._url(), headers=headers, timeout_seconds=self._limits.stall_seconds)
+        pace = Pace(seconds=self._limits.stall_seconds, least_bytes=self._limits.least_bytes)
+        response = transport.get(self._url(), headers=headers, pace=pace)
         with response:
             self._accept(response)
             self._copy(response)

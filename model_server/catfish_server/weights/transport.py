@@ -18,6 +18,7 @@ from email.utils import parsedate_to_datetime
 from typing import IO, Any
 
 from catfish_server.errors import StartupFailure, WeightsForbidden, WeightsNotFound, WeightsUnreachable
+from catfish_server.weights.pace import Handler, Pace, TooSlow
 
 MAX_REDIRECTS = 5
 
@@ -59,6 +60,7 @@ UNKNOWN_KEY_CODES = frozenset(
 CONNECTION_ERRORS: tuple[tuple[type[Exception], str], ...] = (
     (socket.gaierror, "failed: the host's name cannot be resolved"),
     (ssl.SSLCertVerificationError, "failed: the server's certificate is not trusted"),
+    (TooSlow, "stalled: too few bytes arrived in time"),
     (TimeoutError, "stalled: no byte arrived in time"),
     (ConnectionRefusedError, "failed: the connection was refused"),
     (ConnectionError, "was cut off"),
@@ -118,13 +120,13 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def get(url: str, *, headers: Mapping[str, str], timeout_seconds: float) -> http.client.HTTPResponse:
+def get(url: str, *, headers: Mapping[str, str], pace: Pace) -> http.client.HTTPResponse:
     """The answer to a GET, 200 or 206, its body not read yet.
 
     Args:
         url: http or https; it may hold a signature, so no error repeats it.
         headers: to send.
-        timeout_seconds: for the connection and for every single read.
+        pace: that the answer has to keep up; its seconds are also the most that the connection may take.
 
     Raises:
         Interrupted: another try may succeed.
@@ -133,8 +135,7 @@ def get(url: str, *, headers: Mapping[str, str], timeout_seconds: float) -> http
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=ssl.create_default_context()),
+        Handler(pace),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.HTTPDefaultErrorHandler(),
         _Redirects(),
@@ -142,7 +143,7 @@ def get(url: str, *, headers: Mapping[str, str], timeout_seconds: float) -> http
         opener.add_handler(handler)
     request = urllib.request.Request(url, headers=dict(headers))  # noqa: S310 (no other schemes)
     try:
-        response: Any = opener.open(request, timeout=timeout_seconds)
+        response: Any = opener.open(request, timeout=pace.seconds)
     except urllib.error.HTTPError as error:
         with error:
             raise _verdict(error) from None

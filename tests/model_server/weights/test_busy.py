@@ -10,6 +10,7 @@ import pytest
 from catfish_server import errors
 from catfish_server.weights import transport
 from catfish_server.weights.download import Limits
+from catfish_server.weights.pace import Pace
 
 from .conftest import QUICK
 
@@ -114,5 +115,5 @@ def test_a_server_says_how_long_to_wait_within_the_limit(scripted, steps, fetche
 def test_a_time_that_is_none_is_as_if_nothing_was_asked(scripted, steps, header, seconds):
     server = scripted(steps.status(503, header))
     with pytest.raises(transport.Busy) as busy:
-        transport.get(server.url, headers={}, timeout_seconds=5)
+        transport.get(server.url, headers={}, pace=Pace(seconds=5, least_bytes=1))
     assert busy.value.after_seconds == seconds
