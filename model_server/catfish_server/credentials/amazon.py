@@ -49,13 +49,18 @@ class Access:
         region: that requests are signed for.
         endpoint: None for Amazon's own of the region.
         keys: None where the client gets them by itself, or where there are none.
-        anonymous: whether requests are not signed.
+        source: the variable that says where the client gets them, None where it does not.
     """
 
     region: str
     endpoint: str | None
     keys: Keys | None
-    anonymous: bool
+    source: str | None = None
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether requests are not signed."""
+        return self.keys is None and self.source is None
 
     def store(
         self, bucket: str, *, client_options: "ClientConfig", retry_config: "RetryConfig | None" = None
@@ -96,12 +101,13 @@ def access(env: Mapping[str, str], *, endpoint: str | None) -> Access:
     keys = _of_variables(env)
     if keys is None and not env.get(WEB_IDENTITY):
         keys = _of_profile(profile)
+    source = next((name for name in CREDENTIAL_SOURCES if env.get(name)), None)
     region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or profile.setting("region")
     return Access(
         region=region or "us-east-1",
         endpoint=endpoint or _endpoint(env, profile),
         keys=keys,
-        anonymous=keys is None and not any(env.get(name) for name in CREDENTIAL_SOURCES),
+        source=source if keys is None else None,
     )
 
 

@@ -58,13 +58,16 @@ class Profile:
         Raises:
             Unusable: it gets them in a way that is not supported, or has only half of them.
         """
-        for name in UNSUPPORTED:
-            if self.setting(name):
-                raise Unusable(
-                    f"the AWS profile {self.name} gets its keys by {name}, which is not supported here; name a "
-                    "profile with aws_access_key_id and aws_secret_access_key in AWS_PROFILE, or set "
-                    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-                )
+        unsupported = next((name for name in UNSUPPORTED if self.setting(name)), None)
+        # Keys in the credentials file go before a process, which the AWS CLI would not start then.
+        if unsupported and (
+            unsupported != "credential_process" or not self.credentials.get("aws_access_key_id")
+        ):
+            raise Unusable(
+                f"the AWS profile {self.name} gets its keys by {unsupported}, which is not supported here; name a "
+                "profile with aws_access_key_id and aws_secret_access_key in AWS_PROFILE, or set AWS_ACCESS_KEY_ID "
+                "and AWS_SECRET_ACCESS_KEY"
+            )
         for section in (self.credentials, self.config):
             if section.get("aws_access_key_id"):
                 if not section.get("aws_secret_access_key"):

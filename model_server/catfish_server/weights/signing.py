@@ -9,6 +9,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import obstore
@@ -18,12 +19,17 @@ from catfish_server.credentials import amazon, azure, google
 from catfish_server.credentials.unusable import Unusable
 from catfish_server.errors import InvalidSpec
 from catfish_server.weights.location import Location
+from catfish_server.weights.transport import Interrupted
 
 SIGNED_FOR = timedelta(hours=1)
 """How long a signed address can be used; each try signs anew, so this bounds one try alone."""
 
 CLOCK_SKEW = timedelta(minutes=5)
 """How far Azure's clock may be behind this one."""
+
+CLIENT: Any = {"timeout": "10s", "connect_timeout": "5s", "allow_http": True}
+RETRIES: Any = {"max_retries": 0, "retry_timeout": timedelta(seconds=10)}
+"""For the keys of a pod's identity: the download tries again by itself, and the client hears no signal meanwhile."""
 
 GOOGLE = "https://storage.googleapis.com"
 
@@ -44,6 +50,7 @@ def request_url(location: Location, *, endpoint: str | None, env: Mapping[str, s
 
     Raises:
         InvalidSpec: the store cannot be addressed with these settings.
+        Interrupted: the pod's identity gives no keys at this moment.
     """
     try:
         match location.kind:
@@ -64,9 +71,12 @@ def request_url(location: Location, *, endpoint: str | None, env: Mapping[str, s
 def _amazon(location: Location, endpoint: str | None, env: Mapping[str, str]) -> str:
     access = amazon.access(env, endpoint=endpoint)
     try:
-        store = access.store(location.bucket, client_options={"allow_http": True})
+        store = access.store(location.bucket, client_options=CLIENT, retry_config=RETRIES)
         signed = obstore.sign(store, "GET", location.key, SIGNED_FOR)
     except Exception as error:
+        if access.source:
+            # Nothing of it is in the spec, and it may go on in a minute: an agent that starts, a role just granted.
+            raise Interrupted(f"failed: {access.source} leads to no keys") from error
         raise _unsigned(location) from error
     return signed.split("?", 1)[0] if access.anonymous else signed
 

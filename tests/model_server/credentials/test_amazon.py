@@ -105,8 +105,8 @@ def of(env, endpoint=None):
 )
 def test_what_the_environment_and_the_profile_say_is_taken_in_the_order_of_the_aws_cli(home, env, expected):
     keys, region, endpoint = expected
-    found = of(home() | env)
-    assert found == Access(region=region, endpoint=endpoint, keys=keys, anonymous=False)
+    source = None if keys else "AWS_WEB_IDENTITY_TOKEN_FILE"
+    assert of(home() | env) == Access(region=region, endpoint=endpoint, keys=keys, source=source)
 
 
 def test_an_endpoint_that_is_asked_for_goes_before_all_others(home):
@@ -138,13 +138,15 @@ def test_variables_name_other_files(tmp_path, home, place):
     ],
 )
 def test_without_keys_a_bucket_is_used_anonymously(env):
-    assert of(env) == Access(region="us-east-1", endpoint=None, keys=None, anonymous=True)
+    found = of(env)
+    assert found == Access(region="us-east-1", endpoint=None, keys=None)
+    assert found.anonymous
 
 
 @pytest.mark.parametrize("variable", amazon.CREDENTIAL_SOURCES)
 def test_where_the_platform_has_keys_the_client_gets_them(variable):
     found = of({variable: "/somewhere"})
-    assert (found.keys, found.anonymous) == (None, False)
+    assert (found.keys, found.source, found.anonymous) == (None, variable, False)
 
 
 @pytest.mark.parametrize(
@@ -169,6 +171,11 @@ def test_a_profile_that_gets_its_keys_in_another_way_is_told_with_what_to_do(hom
         of(env)
     assert "hunter2" not in str(told.value)
     assert of(env | IN_ENV).keys == VARIABLES
+
+
+def test_keys_in_the_credentials_file_go_before_a_process(home):
+    env = home(config="[profile team]\ncredential_process = /bin/keys\n") | {"AWS_PROFILE": "team"}
+    assert of(env).keys == TEAM
 
 
 @pytest.mark.parametrize(
