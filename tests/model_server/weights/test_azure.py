@@ -44,9 +44,17 @@ STRINGS = {
 }
 
 
-@pytest.fixture(params=STRINGS)
+@pytest.fixture(params=[*STRINGS, "variables"])
 def opened(request, azure):
-    """The endpoint and the environment of a connection string; that of the emulator says another port than here."""
+    """The endpoint and the environment of a connection string, or of a token in a variable of its own.
+
+    The string of the emulator says another port than here.
+    """
+    if request.param == "variables":
+        return azure.url, {
+            "AZURE_STORAGE_ACCOUNT": emulators.ACCOUNT,
+            "AZURE_STORAGE_SAS_TOKEN": f"?{token()}",
+        }
     text = STRINGS[request.param].format(
         account=emulators.ACCOUNT, key=emulators.KEY, url=azure.url, token=token()
     )

@@ -61,6 +61,13 @@ def test_the_keys_the_region_and_the_address_of_a_profile_open_a_store(fetched, 
     assert fetched("s3://models/w.pt", env=env).path.read_bytes() == DATA
 
 
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])
+def test_an_address_in_a_variable_leads_to_a_store(fetched, files, store, variable):
+    keys = section("default", store.access_key, store.secret_key)
+    env = files(keys, f"[default]\nregion = {REGION}\n") | {variable: store.s3_url}
+    assert fetched("s3://models/w.pt", env=env).path.read_bytes() == DATA
+
+
 def test_another_profile_is_refused_by_the_store(fetched, env, store):
     del env["AWS_PROFILE"]
     with pytest.raises(errors.WeightsForbidden, match=r"spec\.weights\.credentialsSecretRef") as failed:
