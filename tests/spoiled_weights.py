@@ -263,8 +263,8 @@ def good(**variables: object) -> Callable[[Place], Variables]:
     return lambda where: {"CATFISH_MODEL_LOCATION": where.good, **variables}
 
 
-def at(url: str) -> Callable[[Place], Variables]:
-    return lambda _where: {"CATFISH_MODEL_LOCATION": url}
+def at(url: str, **variables: str) -> Callable[[Place], Variables]:
+    return lambda _where: {"CATFISH_MODEL_LOCATION": url, **variables}
 
 
 def served(answer: Answer, **options: bool) -> Callable[[Place], Variables]:
