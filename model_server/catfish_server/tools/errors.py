@@ -1,6 +1,5 @@
 """Why a verb could not do what it was asked: one sentence for the person at the terminal, and the exit code."""
 
-import errno
 import re
 import sys
 import tempfile
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from catfish_server.errors import InvalidSpec, StartupFailure, UnsupportedFormat
+from catfish_server.weights import exhausted
 
 DONE, WORSE, USAGE, UNUSABLE = 0, 1, 2, 3
 """Exit codes: done; checked and refused; wrong command line (argparse's own); a file cannot be used."""
@@ -34,8 +34,6 @@ OPTION = "--"
 """What an option's name begins with, unless it is one of `verify` about the older file: `--against-`."""
 
 
-DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-
 LONGEST = 300
 """Characters that are told of a cause in somebody else's words."""
 
@@ -44,9 +42,6 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 RAISED = re.compile(r"^[\w.]*(?:Error|Exception): (.+)$", re.MULTILINE)
 """A line of a traceback that says what was raised."""
-
-NO_MEMORY = re.compile(r"bad_alloc|allocate memory|not enough memory")
-"""As `models.model.OUT_OF_MEMORY`, which is not to be had without numpy."""
 
 PLACES = re.compile(
     r"^\[enforce fail at [^\]]*\]\s*\.?\s*|^\[ONNXRuntimeError\] : \d+ : \w+ : |\S*/onnxruntime/\S+:\d+ .*?\) (?=[A-Z])"
@@ -136,11 +131,11 @@ def failure_of(error: Exception) -> ToolFailure:
 
 
 def _sentence(error: Exception) -> str:
-    if isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
+    if exhausted.is_memory(error):
         return f"there is not enough memory here ({cause(error)})"
     if isinstance(error, ImportError):
         return f"a package cannot be imported ({cause(error)}): {PIP_LINE} --force-reinstall"
-    if isinstance(error, OSError) and error.errno in DISK_FULL:
+    if isinstance(error, OSError) and error.errno in exhausted.DISK_FULL:
         return f"{_place_of(error)}: the disk is full; make room, or set TMPDIR to a directory that has some"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror

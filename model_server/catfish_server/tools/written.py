@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from catfish_server.tools.errors import DISK_FULL, Refused, ToolFailure, Usage
+from catfish_server.tools.errors import Refused, ToolFailure, Usage
+from catfish_server.weights.exhausted import DISK_FULL
 
 RUST = re.compile(r"\(os error ([0-9]+)\)")
 """The number of an error in the words of Rust: safetensors takes what it could write away before it says so."""

@@ -15,7 +15,8 @@ from catfish_server.weights.location import Location
 
 logger = logging.getLogger(__name__)
 
-_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Error numbers of the system: no room, none for this user, none for a file of that size."""
 
 _DEVICE = re.compile(r"\b(?:CUDA|HIP)(?: error:)? out of memory|_STATUS_ALLOC_FAILED")
 """torch.OutOfMemoryError, which TorchScript wraps in an error of its own; the driver's; cuBLAS's and cuDNN's. An image
@@ -37,7 +38,7 @@ def failure_of(error: BaseException, *, location: Location | None = None) -> Dis
     Returns:
         The failure; its text is a whole sentence with the field of the spec that it is about.
     """
-    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
         words = "does not fit: the disk is full; give the pod more ephemeral storage"
         return DiskFull(location.says(words) if location else f"spec.weights.url: the file {words}")
     if _DEVICE.search(str(error)):
