@@ -15,9 +15,6 @@ from catfish_server.tools.stopping import Signals, Stopped
 
 logger = logging.getLogger(__name__)
 
-CAUSES = "catfish_server.inference.exhausted"
-"""The logger of what torch and ONNX Runtime say, which the failure says too."""
-
 
 class Verb(Protocol):
     """What a module of `verbs` has."""
@@ -69,12 +66,14 @@ def _verb(name: str) -> Verb:
 
 @contextmanager
 def _logging_to(report: Report) -> Iterator[None]:
-    """Makes notes of what the server's code warns of. Without a handler, Python writes what any package does."""
+    """Makes notes beside the result of what the server's code warns of; a failure says the same as its cause.
+
+    Without a handler, Python writes to standard error what any package warns of.
+    """
 
     class Notes(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if record.name != CAUSES:
-                report.note(one_line(record.getMessage()))
+            report.aside(one_line(record.getMessage()))
 
     own, nowhere, notes = logging.getLogger("catfish_server"), logging.NullHandler(), Notes(logging.WARNING)
     logging.root.addHandler(nowhere)

@@ -39,6 +39,7 @@ class Report:
         self._err = err or sys.stderr or io.StringIO()
         self._shown = 0
         self.notes: list[str] = []
+        self._asides: list[str] = []
 
     def progress(self, text: str, done: int | None = None, total: int | None = None) -> None:
         """Says what is being done now, in the place of what was said last; only to a terminal.
@@ -62,6 +63,11 @@ class Report:
         if not self._as_json:
             self._complain(f"note: {text}\n")
 
+    def aside(self, text: str) -> None:
+        """Keeps something for a note beside the result; where there is none, nobody needs it."""
+        if text not in self._asides:
+            self._asides.append(text)
+
     def result(self, result: Result) -> None:
         """Prints the result, once.
 
@@ -69,6 +75,8 @@ class Report:
             ToolFailure: it cannot be printed; a reader that has seen enough, such as head, is none.
         """
         self.clear()
+        for text in self._asides:
+            self.note(text)
         whole = {**result, "notes": self.notes} if self.notes else result
         text = self._json(whole) if self._as_json else "".join(f"{line}\n" for line in table(result))
         try:

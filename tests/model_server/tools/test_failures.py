@@ -14,7 +14,7 @@ from torch import nn
 
 from catfish_server.errors import InvalidSpec, UnsupportedFormat
 from catfish_server.tools.__main__ import run
-from catfish_server.tools.errors import cause, failure_of, one_line, translated
+from catfish_server.tools.errors import ToolFailure, cause, failure_of, one_line, translated
 from tests.model_server.whole_models import save_onnx
 
 pytestmark = pytest.mark.filterwarnings(r"ignore:`torch\.jit\.\w+` is deprecated:DeprecationWarning")
@@ -250,11 +250,25 @@ def test_an_onnx_model_that_does_not_run_is_told_once(tmp_path, capfd):
     assert "running Reshape node" in complaint
 
 
-def test_what_the_server_s_code_warns_of_is_a_note(catfish, kit, monkeypatch):
-    def warns(*_arguments):
-        logging.getLogger("catfish_server.inference.prepare").warning("slow\nand steady")
+@pytest.mark.parametrize(
+    ("succeeds", "expected"),
+    [
+        (True, (0, "n  1\n", "note: slow and steady\n")),
+        (False, (3, "", "catfish: it cannot be done\n")),
+    ],
+    ids=["a result", "a failure"],
+)
+def test_what_the_server_s_code_warns_of_is_a_note_beside_the_result(
+    catfish, kit, monkeypatch, succeeds, expected
+):
+    def warns(_arguments, report):
+        for _ in range(2):
+            logging.getLogger("catfish_server.inference.prepare").warning("slow\nand steady")
         logging.getLogger("somebody.else").warning("noise")
+        if not succeeds:
+            raise ToolFailure("it cannot be done")
+        report.result({"n": 1})
         return 0
 
     monkeypatch.setattr("catfish_server.tools.verbs.digest.run", warns)
-    assert catfish("digest", kit.weights) == (0, "", "note: slow and steady\n")
+    assert catfish("digest", kit.weights) == expected
