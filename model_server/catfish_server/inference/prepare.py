@@ -62,10 +62,8 @@ def prepare(loaded: Loaded, *, classes: tuple[str, ...], image_size: int) -> Mod
     difference = _faithfulness(loaded.model, probes, expected)
     if difference > TOLERANCE:
         logger.warning(
-            "The model made fast %s; the slower one answers.",
-            f"differs from the model itself by {difference:.1%}"
-            if np.isfinite(difference)
-            else "does not run",
+            "The model made fast differs from the model itself by %.1f %%; the slower one answers.",
+            100 * difference,
         )
         return batched(loaded.reference, probes)
     return batched(loaded.model, probes)
