@@ -20,6 +20,7 @@ from tests.spoiled_weights import (
     Place,
     Variables,
     at,
+    bare,
     beginning,
     beside,
     changed,
@@ -28,16 +29,21 @@ from tests.spoiled_weights import (
     compressed,
     content,
     expanded,
+    flipped,
     good,
+    hungry_onnx,
     onnx_bytes,
     safetensors,
+    scripted,
     served,
     status,
     torch_bytes,
     two_pictures,
+    vouched,
     whole_model,
     whole_numbers,
     with_value,
+    without_end,
     zipped,
 )
 
@@ -58,6 +64,9 @@ class Bad:
     place: Callable[[Place], Variables]
     field: str = URL
 
+
+VERBOSE = {"CATFISH_LOG_LEVEL": "DEBUG"}
+"""For what has a secret in it: it must not be told there either."""
 
 KINDS = {
     "no such file": Bad(
@@ -109,17 +118,17 @@ KINDS = {
         reason="WeightsUnreachable", says="no byte arrived in time", place=served(beginning(stall=True))
     ),
     "larger than the disk": Bad(
-        reason="WeightsUnreachable",
-        says="the disk is full",
+        reason="DiskFull",
+        says="does not fit: the disk is full",
         place=served(status(200, {"Content-Length": str(2**60)})),
     ),
     "another digest": Bad(
         reason="ChecksumMismatch", says="not to 0000", place=good(CATFISH_MODEL_SHA256="0" * 64), field=SHA256
     ),
-    "empty": Bad(reason="UnsupportedFormat", says="is empty", place=content(lambda: b"")),
+    "empty": Bad(reason="DamagedWeights", says="is empty", place=content(lambda: b"")),
     "a web page": Bad(
-        reason="UnsupportedFormat",
-        says="is a web page",
+        reason="WebPage",
+        says="is a web page or XML, not weights; is the address that of the file itself?",
         place=served(status(200, body=b"<!doctype html><title>Sign in</title>")),
     ),
     "a Git LFS pointer": Bad(
@@ -133,10 +142,40 @@ KINDS = {
     "neither this nor that": Bad(
         reason="UnsupportedFormat", says="is neither", place=content(lambda: bytes(range(7, 99)))
     ),
+    "an error of a store, with status 200": Bad(
+        reason="WebPage",
+        says="is a web page or XML",
+        place=served(status(200, body=b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code></Error>")),
+    ),
     "truncated archive": Bad(
-        reason="UnsupportedFormat",
-        says="cut short or damaged",
+        reason="DamagedWeights",
+        says="is cut short or damaged: an archive with its end missing",
         place=lambda where: where.file(where.good.read_bytes()[:-1000]),
+    ),
+    "truncated archive with its own digest": Bad(
+        reason="DamagedWeights",
+        says="is cut short or damaged: an archive with its end missing",
+        place=lambda where: vouched(where, where.good.read_bytes()[:-1000]),
+    ),
+    "truncated pickle": Bad(
+        reason="DamagedWeights", says="is cut short or damaged", place=content(lambda: without_end(bare()))
+    ),
+    "a flipped bit in an archive's pickle": Bad(
+        reason="DamagedWeights",
+        says="is not what its checksums say, and wants to load",
+        place=lambda where: where.file(flipped(where.good.read_bytes(), b"rebuild_tensor")),
+    ),
+    "truncated TorchScript": Bad(
+        reason="DamagedWeights",
+        says="is cut short or damaged",
+        place=lambda where: vouched(where, without_end(scripted()), CATFISH_ARCHITECTURE="torchscript"),
+    ),
+    "a flipped bit in TorchScript": Bad(
+        reason="DamagedWeights",
+        says="is a TorchScript archive that is cut short or damaged",
+        place=lambda where: vouched(
+            where, flipped(scripted(), b"__torch__.torch"), CATFISH_ARCHITECTURE="torchscript"
+        ),
     ),
     "another archive": Bad(
         reason="UnsupportedFormat",
@@ -144,19 +183,19 @@ KINDS = {
         place=content(lambda: zipped({"a.txt": b"hello"})),
     ),
     "a whole pickled model": Bad(
-        reason="UnsupportedFormat", says="weights_only=False).state_dict(), ", place=content(whole_model)
+        reason="PickledModel", says="weights_only=False).state_dict()", place=content(whole_model)
     ),
     "no weights in it": Bad(
         reason="UnsupportedFormat", says="holds no weights at all", place=content(lambda: torch_bytes({}))
     ),
     "truncated safetensors": Bad(
-        reason="UnsupportedFormat",
-        says="damaged safetensors",
+        reason="DamagedWeights",
+        says="is a safetensors file that is cut short or damaged",
         place=content(lambda: safetensors(FOUR, b"1234")),
     ),
     "corrupt ONNX": Bad(
-        reason="UnsupportedFormat",
-        says="is a damaged ONNX model",
+        reason="DamagedWeights",
+        says="is an ONNX model that is cut short or damaged",
         place=lambda where: where.file(onnx_bytes()[:-100]) | IS_ONNX,
     ),
     "ONNX with weights beside it": Bad(
@@ -185,6 +224,12 @@ KINDS = {
         says="has a header of 1099511627776 bytes",
         place=content(lambda: struct.pack("<Q", 2**40) + b"{"),
     ),
+    "ONNX that asks for a petabyte": Bad(
+        reason="OutOfMemory",
+        says="is not enough to load and run the model; raise it",
+        place=lambda where: where.file(hungry_onnx()) | IS_ONNX,
+        field="spec.resources.limits.memory",
+    ),
     "other keys": Bad(
         reason="ArchitectureMismatch",
         says="layer4.1.conv9.weight",
@@ -211,6 +256,37 @@ KINDS = {
     "beyond float32": Bad(
         reason="NonFiniteWeights", says="'conv1.weight'", place=with_value(1e300, double=True)
     ),
+    "half a connection string": Bad(
+        reason="InvalidSpec",
+        says="AZURE_STORAGE_CONNECTION_STRING: part 2 of those between semicolons is not Name=value",
+        place=at("az://models/w", AZURE_STORAGE_CONNECTION_STRING="AccountName=a;hunter2", **VERBOSE),
+    ),
+    "the login of a person": Bad(
+        reason="InvalidSpec",
+        says="GOOGLE_SERVICE_ACCOUNT_KEY is of the type authorized_user (the login of a person)",
+        place=at(
+            "gs://models/w",
+            GOOGLE_SERVICE_ACCOUNT_KEY='{"type": "authorized_user", "refresh_token": "hunter2"}',
+            **VERBOSE,
+        ),
+    ),
+    "half a key": Bad(
+        reason="InvalidSpec",
+        says="AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is not",
+        place=at("s3://models/w", AWS_ACCESS_KEY_ID="hunter2", **VERBOSE),
+    ),
+    "keys for a store that is away": Bad(
+        reason="WeightsUnreachable",
+        says="connection was refused",
+        place=at(
+            "s3://models/w",
+            CATFISH_WEIGHTS_ENDPOINT="http://127.0.0.1:1",
+            AWS_ACCESS_KEY_ID="hunter2",
+            AWS_SECRET_ACCESS_KEY="hunter2",
+            AWS_SESSION_TOKEN="hunter2",
+            **VERBOSE,
+        ),
+    ),
     "TorchScript without a digest": Bad(
         reason="InvalidSpec",
         says="is required where spec.model.architecture is torchscript",
@@ -230,3 +306,17 @@ KINDS = {
         field=SAMPLES,
     ),
 }
+
+NAMED = {
+    "larger than the disk": 21,
+    "status 404": 10,
+    "status 403": 11,
+    "another digest": 13,
+    "other keys": 16,
+    "NaN": 17,
+    "a pickle that runs code": 15,
+    "a web page": 22,
+    "a whole pickled model": 23,
+    "truncated archive": 24,
+}
+"""What people meet most: each has an exit code, a reason and a sentence that none of the others has."""

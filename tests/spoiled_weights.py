@@ -1,9 +1,11 @@
 """Makes what the table of bad weights puts at the address of the weights: files, web servers' answers, settings."""
 
+import hashlib
 import io
 import json
 import os
 import struct
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -146,6 +148,41 @@ def claimed() -> bytes:
     return written.replace(b"cpuq\x06K\x04N", b"cpuq\x06\x8a\x06\x00\x00\x00\x00\x10\x00N")
 
 
+def bare() -> bytes:
+    """As torch.save wrote it before 1.6: pickles one after the other, and then the numbers."""
+    import torch
+
+    return torch_bytes({"a": torch.ones(400)}, _use_new_zipfile_serialization=False)
+
+
+def without_end(written: bytes) -> bytes:
+    """Without its last hundred bytes."""
+    return written[:-100]
+
+
+def flipped(written: bytes, word: bytes) -> bytes:
+    """With another letter at the start of a word."""
+    assert word in written
+    return written.replace(word, bytes([word[0] ^ 1]) + word[1:], 1)
+
+
+def scripted() -> bytes:
+    """A TorchScript archive."""
+    import torch
+    from torch import nn
+
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning)  # all of TorchScript is
+        torch.jit.save(torch.jit.script(nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, 2))), buffer)
+    return buffer.getvalue()
+
+
+def vouched(where: Place, written: bytes, **variables: object) -> Variables:
+    """A file with this content, and its digest: it was uploaded as it is."""
+    return where.file(written) | {"CATFISH_MODEL_SHA256": hashlib.sha256(written).hexdigest()} | variables
+
+
 def whole_model() -> bytes:
     from torch import nn
 
@@ -182,6 +219,26 @@ def onnx_bytes(external: str | None = None, kind: int = 1) -> bytes:
     return bytes(model.SerializeToString())
 
 
+def hungry_onnx(floats: int = 2**50, size: int = SIZE) -> bytes:
+    """A kilobyte that asks for so many floats when it is run on an image of so many pixels."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    nodes = [
+        helper.make_node("ConstantOfShape", ["shape"], ["many"]),
+        helper.make_node("ReduceSum", ["many"], ["none"], keepdims=0),
+        helper.make_node("GlobalAveragePool", ["x"], ["means"]),
+        helper.make_node("Flatten", ["means"], ["flat"]),
+        helper.make_node("Add", ["flat", "none"], ["y"]),
+    ]
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, size, size])]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3])]
+    shape = helper.make_tensor("shape", TensorProto.INT64, [1], [floats])
+    graph = helper.make_graph(nodes, "g", inputs, outputs, [shape])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(onnx.ModelProto.SerializeToString(model))
+
+
 def beside(where: Place) -> Variables:
     """An ONNX model whose weights lie in a file beside it, which no digest is of."""
     where.file(b"\0" * 4 * 3 * SIZE * SIZE, "w.data")
@@ -206,8 +263,8 @@ def good(**variables: object) -> Callable[[Place], Variables]:
     return lambda where: {"CATFISH_MODEL_LOCATION": where.good, **variables}
 
 
-def at(url: str) -> Callable[[Place], Variables]:
-    return lambda _where: {"CATFISH_MODEL_LOCATION": url}
+def at(url: str, **variables: str) -> Callable[[Place], Variables]:
+    return lambda _where: {"CATFISH_MODEL_LOCATION": url, **variables}
 
 
 def served(answer: Answer, **options: bool) -> Callable[[Place], Variables]:

@@ -10,6 +10,7 @@ import pytest
 from catfish_operator import pods, reasons
 from catfish_operator.controller import readings
 from catfish_operator.model import CatfishModel
+from catfish_operator.plugin.advice import ADVICE
 from catfish_operator.resources import deployment
 from catfish_server import errors, settings, variables
 from catfish_server.lifecycle import Stage
@@ -189,13 +190,14 @@ def test_a_claim_is_mounted_where_the_server_looks_for_it():
     assert read.path == Path(mounts[volume["name"]]["mountPath"]) / "a/b.pt"
 
 
-def test_the_secret_of_the_log_arrives_under_the_prefix_that_the_server_takes_off():
+def test_the_secrets_arrive_under_the_prefixes_that_the_server_takes_off():
     container = deployment.template(CatfishModel.from_body(FULL), revision="r")["spec"]["containers"][0]
     assert container["envFrom"] == [
-        {"secretRef": {"name": "s3"}},
+        {"prefix": settings.WEIGHTS_SECRET_PREFIX, "secretRef": {"name": "s3"}},
         {"prefix": stores.SECRET_PREFIX, "secretRef": {"name": "log"}},
     ]
-    assert f"prefix\n`{stores.SECRET_PREFIX}`" in CONTRACT
+    for prefix in (settings.WEIGHTS_SECRET_PREFIX, stores.SECRET_PREFIX):
+        assert re.search(rf"prefix\s`{prefix}`", CONTRACT)
 
 
 def test_a_log_that_is_only_switched_on_goes_where_the_server_takes_it():
@@ -219,6 +221,14 @@ def failures() -> dict[str, type[errors.StartupFailure]]:
 def test_reasons_exit_codes_and_whether_to_retry_are_those_of_the_contract():
     listed = {row[0].strip("`"): (int(row[1]), row[2] == "yes") for row in table("The end of a container")}
     assert {reason: (kind.exit_code, kind.retriable) for reason, kind in failures().items()} == listed
+
+
+def test_no_two_reasons_share_an_exit_code_or_what_is_said_of_them():
+    codes = [kind.exit_code for kind in failures().values()]
+    assert len(set(codes)) == len(codes) == len(errors.StartupFailure.__subclasses__())
+    said = [reasons.SENTENCES[reason] for reason in failures()]
+    assert len(set(said)) == len(said)
+    assert len({ADVICE[reason] for reason in failures()}) == len(said)
 
 
 def test_the_operator_understands_exactly_the_reasons_that_a_server_gives():

@@ -7,7 +7,8 @@
 
 #include <exception>
 #include <iostream>
-#include <string>
+
+#include "errors.h"
 
 int main(int argc, char** argv) {
   if (argc != 2) {
@@ -21,8 +22,7 @@ int main(int argc, char** argv) {
     const at::Tensor output = module.forward({torch::rand({1, 3, 224, 224})}).toTensor();
     std::cout << output << '\n';
   } catch (const std::exception& error) {
-    const std::string text = error.what(); // its first line; what follows is a stack of C++
-    std::cerr << "load-cnn: " << argv[1] << ": " << text.substr(0, text.find('\n')) << '\n';
+    std::cerr << "load-cnn: " << argv[1] << ": " << catfish::cause(error) << '\n';
     return 3;
   }
 }

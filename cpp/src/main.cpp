@@ -5,9 +5,11 @@
 #include <getopt.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <iostream>
 #include <sstream>
 
@@ -190,10 +192,23 @@ std::vector<float> logits(catfish::Model& model, const catfish::Image& image, co
   }
 }
 
+void complain(const std::string& program, const std::exception& error) {
+  std::cerr << program << ": " << catfish::one_line(error.what()) << '\n';
+}
+
+// What was printed is an answer once it is written: a disk may be full.
+void flush() {
+  errno = 0;
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    throw Failure(std::string("standard output cannot be written: ") + std::strerror(errno));
+  }
+}
+
 int run(int argc, char** argv, const std::string& program) {
   Options options = parse(argc, argv);
   if (options.help) {
     std::cout << "usage: " << program << help;
+    flush();
     return 0;
   }
   const auto model = catfish::load(options.model);
@@ -206,10 +221,11 @@ int run(int argc, char** argv, const std::string& program) {
           best(logits(*model, image(path, options), options, names.size()), options.model);
       std::printf("%s: %s %.4f\n", path.c_str(), names[place].c_str(), probability);
     } catch (const Failure& error) {
-      std::cerr << program << ": " << error.what() << '\n';
+      complain(program, error);
       status = 3;
     }
   }
+  flush();
   return status;
 }
 
@@ -221,10 +237,10 @@ int main(int argc, char** argv) {
   try {
     return run(argc, argv, program);
   } catch (const Usage& error) {
-    std::cerr << program << ": " << error.what() << '\n';
+    complain(program, error);
     return 2;
   } catch (const std::exception& error) {
-    std::cerr << program << ": " << error.what() << '\n';
+    complain(program, error);
     return 3;
   }
 }

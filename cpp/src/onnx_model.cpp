@@ -12,11 +12,6 @@
 namespace catfish {
 namespace {
 
-std::string first_line(const std::exception& error) {
-  const std::string text = error.what();
-  return text.substr(0, text.find('\n'));
-}
-
 class OnnxModel : public Model {
  public:
   explicit OnnxModel(const std::string& path)
@@ -71,7 +66,7 @@ class OnnxModel : public Model {
     try {
       outputs = session_.Run(Ort::RunOptions(), &from, &input, 1, &to, 1);
     } catch (const Ort::Exception& error) {
-      throw Failure("fails on an image of " + size + ": " + first_line(error));
+      throw Failure("fails on an image of " + size + ": " + one_line(error.what()));
     }
     if (!outputs[0].IsTensor()) {
       throw Failure("answers with something else than one tensor");
@@ -101,7 +96,7 @@ std::unique_ptr<Model> load(const std::string& path) {
   try {
     return std::make_unique<OnnxModel>(path);
   } catch (const std::exception& error) {
-    throw Failure(path + " is no ONNX model for images, or a damaged one: " + first_line(error));
+    throw Failure(path + " is no ONNX model for images, or a damaged one: " + one_line(error.what()));
   }
 }
 

@@ -11,14 +11,8 @@
 namespace catfish {
 namespace {
 
-// What torch says of an error in its first line; what follows is a stack, of C++ or of TorchScript.
-std::string first_line(const std::exception& error) {
-  const std::string text = error.what();
-  return text.substr(0, text.find('\n'));
-}
-
 std::string first_sentence(const std::exception& error) {
-  const std::string line = first_line(error);
+  const std::string line = cause(error);
   return line.substr(0, line.find(". "));
 }
 
@@ -65,20 +59,12 @@ class TorchModel : public Model {
     } catch (const Failure&) {
       throw;
     } catch (const std::exception& error) {
-      throw Failure("fails on an image of " + size + ": " + reason(error));
+      throw Failure("fails on an image of " + size + ": " + cause(error));
     }
     if (logits.dim() != 2 || logits.size(0) != 1) {
       throw Failure("answers with " + std::to_string(logits.dim()) + " dimensions, not with one row of logits");
     }
     return {logits.data_ptr<float>(), logits.data_ptr<float>() + logits.numel()};
-  }
-
-  // An error in the interpreter begins with where it was, and ends with what it was.
-  static std::string reason(const std::exception& error) {
-    const std::string text = error.what(), mark = "RuntimeError: ";
-    const auto found = text.rfind(mark);
-    return found == std::string::npos ? first_line(error)
-                                      : text.substr(found + mark.size(), text.find('\n', found) - found - mark.size());
   }
 
   torch::jit::Module module_;

@@ -53,7 +53,7 @@ class ChecksumMismatch(StartupFailure):
 
 
 class UnsupportedFormat(StartupFailure):
-    """The file does not hold weights in a form that is read here."""
+    """The file is whole, and does not hold weights in a form that is read here."""
 
     reason = "UnsupportedFormat"
     exit_code = 14
@@ -100,6 +100,35 @@ class OutOfMemory(StartupFailure):
     reason = "OutOfMemory"
     exit_code = 20
     retriable = True
+
+
+class DiskFull(StartupFailure):
+    """The weights do not fit on the disk, which others may leave more of."""
+
+    reason = "DiskFull"
+    exit_code = 21
+    retriable = True
+
+
+class WebPage(StartupFailure):
+    """What lies at the address is a web page or XML: of a login, of an error, of a viewer of the file."""
+
+    reason = "WebPage"
+    exit_code = 22
+
+
+class PickledModel(StartupFailure):
+    """The file is a whole pickled model, which is code, and not its weights."""
+
+    reason = "PickledModel"
+    exit_code = 23
+
+
+class DamagedWeights(StartupFailure):
+    """The file is empty, cut short or damaged."""
+
+    reason = "DamagedWeights"
+    exit_code = 24
 
 
 class RequestError(Exception):

@@ -1,7 +1,7 @@
 """What the server is told at start: every environment variable of docs/contract.md, read once and checked.
 
 `__main__` reads it; nothing else in the package looks at the environment, but for the credentials of a store
-(weights/location.py). On a laptop command-line flags take the place of the variables.
+(`for_stores`). On a laptop command-line flags take the place of the variables.
 """
 
 import argparse
@@ -16,6 +16,11 @@ from catfish_server.variables import EAGER, IMAGE_FORMATS, VARIABLES
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """What torchvision's own weights were trained with (torchvision.transforms._presets.ImageClassification)."""
+
+
+WEIGHTS_SECRET_PREFIX = "CATFISH_WEIGHTS_SECRET_"  # noqa: S105 (a prefix of variables)
+"""The keys of the Secret that spec.weights.credentialsSecretRef names arrive under this prefix, so that they are for
+stores alone: a key may have the name of a setting, or of what Python or the linker reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +168,20 @@ class Settings:
                     f"{variable.field or variable.name}: is required ({variable.name} is not set)"
                 )
         return cls(**values)  # type: ignore[arg-type]  # each reader returns the type of its attribute
+
+
+def for_stores(env: Mapping[str, str]) -> dict[str, str]:
+    """The environment as the clients of stores are given it: with the keys of the weights' Secret as variables.
+
+    What `spec.env` sets holds before them. No `CATFISH_` variable comes of a key: that one would be the Secret of the
+    prediction log's.
+    """
+    keys = {
+        name.removeprefix(WEIGHTS_SECRET_PREFIX): value
+        for name, value in env.items()
+        if name.startswith(WEIGHTS_SECRET_PREFIX)
+    }
+    return {name: value for name, value in keys.items() if not name.startswith("CATFISH_")} | dict(env)
 
 
 def flags(arguments: Sequence[str]) -> dict[str, str]:

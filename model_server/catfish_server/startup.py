@@ -61,9 +61,10 @@ def serve(settings: Settings, env: Mapping[str, str]) -> None:
         traces = tracing.start(env, version=metrics.build_version(), revision=settings.revision)
         server = Server(settings, lifecycle, tracing=traces)
         server.start_admin()
+        secrets = configuration.for_stores(env)
         log = open_log(  # before the weights: a log that cannot be is told of at once
             settings,
-            env,
+            secrets,
             registry=server.metrics.registry,
             weights_sha256=lambda: sha256_of(lifecycle),
         )
@@ -72,7 +73,7 @@ def serve(settings: Settings, env: Mapping[str, str]) -> None:
         from catfish_server.inference import build  # noqa: PLC0415
 
         classifier = build.classifier(
-            settings, env, lifecycle=lifecycle, sandbox=sandbox, tried=server.metrics.tried
+            settings, secrets, lifecycle=lifecycle, sandbox=sandbox, tried=server.metrics.tried
         )
     finally:
         sandbox.close()

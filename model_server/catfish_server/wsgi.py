@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from catfish_server import startup
 from catfish_server.errors import StartupFailure
 from catfish_server.lifecycle import Lifecycle
-from catfish_server.settings import Settings
+from catfish_server.settings import Settings, for_stores
 from catfish_server.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def _app(env: Mapping[str, str]) -> "Flask":
         from catfish_server.predictions.opening import open_log  # noqa: PLC0415
         from catfish_server.web.app import create_app as application  # noqa: PLC0415
 
+        env = for_stores(env)
         lifecycle = Lifecycle()
         metrics = Metrics(lifecycle, revision=settings.revision or "")
         log = open_log(

@@ -12,6 +12,8 @@ import pytest
 
 from benchmarks import serve, serve_load, serve_overload, serve_table
 from benchmarks.serve_load import BROKEN, WRONG, Measured
+from catfish_server.lifecycle import Lifecycle
+from catfish_server.telemetry.metrics import Metrics
 
 
 class Listening(http.server.ThreadingHTTPServer):
@@ -167,6 +169,25 @@ def test_overload_tells_what_was_accepted_and_how_long_it_took():
     assert 0 < found["accepted_p50_ms"] <= found["accepted_p99_ms"]
     assert found["probes"] >= 4
     assert (found["probes_failed"], found["probe_p99_ms"] > 0) == (0, True)
+    assert found["in_time_share"] is None, "that server counts nothing"
+
+
+def test_answers_in_time_are_those_that_the_server_counted_meanwhile(monkeypatch):
+    def told(predictions):
+        metrics = Metrics(Lifecycle(), revision="")
+        for seconds in predictions:
+            metrics.staged("total", seconds)
+            metrics.staged("decode", 0.001)
+        return metrics.text().decode()
+
+    assert serve_overload.answered(told([0.1, 4.9, 5.1, 40.0])) == (2, 4)
+    counted = iter(
+        [serve_overload.answered(told(each)) for each in ([2.4, 9.0], [2.4, 9.0, 1.0, 2.0, 2.4, 6.0])]
+    )
+    monkeypatch.setattr(serve_overload, "_answers", lambda _: next(counted))
+    with server((200, {})) as port, server((200, {})) as admin_port:
+        found = serve_overload.overload(target(port), admin_port=admin_port, rated=5.0, seconds=0.2)
+    assert found["in_time_share"] == 0.75
 
 
 def test_probes_that_fail_or_hang_are_no_good_probes():

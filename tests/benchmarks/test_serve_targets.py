@@ -18,6 +18,7 @@ OVERLOAD = {
     "rated": 20.0,
     "offered": 79.0,
     "goodput_share": 0.93,
+    "in_time_share": 0.995,
     "failed": 0,
     "refused_without_retry_after": 0,
     "probe_p99_ms": 12.0,
@@ -41,7 +42,7 @@ RESNET50 = {
 TINY = {
     "workload": "tiny",
     "rows": [row("catfish", 32), row("mosec", 32, rate=0.96), row("flask", 32, rate=3.5)],
-    "overload": OVERLOAD,
+    "overload": OVERLOAD | {"offered": 54.0, "goodput_share": 0.3, "probe_p99_ms": 400.0},
 }
 
 
@@ -99,6 +100,25 @@ CASES = [
         "MISSED overload: good answers, of the rate without it: 0.89",
     ),
     (TINY, ("rows", 0, "failed"), 2, "MISSED answers that failed: 2 (<= 0)"),
+    (TINY, ("overload", "failed"), 1, "MISSED overload: answers that failed: 1 (<= 0)"),
+    (
+        TINY,
+        ("overload", "refused_without_retry_after"),
+        3,
+        "MISSED overload: refusals without Retry-After: 3 (<= 0)",
+    ),
+    (
+        TINY,
+        ("overload", "in_time_share"),
+        0.98,
+        "MISSED overload: answers within 5 s, of all: 0.98 (>= 0.99)",
+    ),
+    (
+        TINY,
+        ("overload", "in_time_share"),
+        None,
+        "MISSED overload: answers within 5 s, of all: not measured (>= 0.99)",
+    ),
     (RESNET50, ("overload", "failed"), 2, "MISSED overload: answers that failed: 2 (<= 0)"),
     (
         RESNET50,
@@ -123,11 +143,15 @@ def test_a_target_that_is_missed_or_not_measured_is_named(result, where, value, 
     assert missed[0].startswith(told)
 
 
-@pytest.mark.parametrize(("rated", "offered"), [(20.0, 70.0), (0.0, 0.0)])
-def test_an_overload_that_was_none_has_proven_nothing(rated, offered):
-    result = changed(changed(RESNET50, ("overload", "offered"), offered), ("overload", "rated"), rated)
+@pytest.mark.parametrize(
+    ("measured", "rated", "offered", "targets"),
+    [(RESNET50, 20.0, 70.0, 5), (RESNET50, 0.0, 0.0, 5), (TINY, 20.0, 29.0, 4), (TINY, 0.0, 0.0, 4)],
+    ids=["resnet50, too few", "resnet50, none", "tiny, too few", "tiny, none"],
+)
+def test_an_overload_that_was_none_has_proven_nothing(measured, rated, offered, targets):
+    result = changed(changed(measured, ("overload", "offered"), offered), ("overload", "rated"), rated)
     missed = [str(one) for one in serve_targets.verdicts(result) if not one.met]
-    assert len(missed) == 5
+    assert len(missed) == targets
     assert all("not measured" in line for line in missed[1:])
 
 

@@ -34,6 +34,23 @@ class Large(nn.Module):
         return images.mean(dim=[2, 3])
 
 
+class Reshapes(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.reshape(7, 11)
+
+
+class Raises(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if images.size(2) > 1:
+            raise ValueError("of its author's own")
+        return images.mean(dim=[2, 3])
+
+
+class Nothing(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.mean(dim=[2, 3])[:, :0]
+
+
 class NotFinite(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return images.mean(dim=[2, 3]) / 0 * 0
@@ -49,6 +66,9 @@ MODELS = {
     "control": (Mean(), "a\x1b,b,c"),
     "pair": (Pair(), THREE),
     "large": (Large(), THREE),
+    "reshapes": (Reshapes(), THREE),
+    "raises": (Raises(), THREE),
+    "nothing": (Nothing(), THREE),
     "not finite": (NotFinite(), THREE),
 }
 
@@ -109,8 +129,16 @@ USELESS_FILES = [
     (["control", "good.jpg"], "the classes in control must hold printable characters only"),
     (["pair", "good.jpg"], "pair answers with a Tuple, not with one tensor"),
     (["large", "good.jpg"], "large fails on an image of 224 pixels: AssertionError: it is too small"),
+    (
+        ["reshapes", "good.jpg"],
+        "reshapes fails on an image of 224 pixels: shape '[7, 11]' is invalid for input of size 150528",
+    ),
+    (["raises", "good.jpg"], "raises fails on an image of 224 pixels: of its author's own"),
+    (["nothing", "good.jpg"], "nothing has 0 outputs, and 3 classes"),
     (["not finite", "good.jpg"], "not finite answers with a value that is not finite"),
     (["good", "missing.jpg"], "missing.jpg cannot be read: No such file or directory"),
+    (["good", "."], ". is a directory, not a file"),
+    (["good", "no\nsuch\x1b[2J.jpg"], "no such [2J.jpg cannot be read: No such file or directory"),
     (["good", "text"], "text is neither JPEG nor PNG"),
     (["good", "empty"], "empty is neither JPEG nor PNG"),
     (["good", "cut.jpg"], "cut.jpg is truncated or damaged"),
@@ -123,6 +151,21 @@ def test_a_file_that_cannot_be_used_ends_with_3(call, arguments, said):
     code, output, errors = call("catfish-predict", *arguments)
     assert (code, output, len(errors)) == (3, b"", 1)
     assert errors[0].startswith(f"catfish-predict: {said}")
+
+
+@pytest.mark.usefixtures("at")
+@pytest.mark.parametrize("arguments", [["good", "good.jpg"], ["--help"]], ids=" ".join)
+def test_an_answer_that_cannot_be_printed_is_no_success(programs, arguments):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [programs / "catfish-predict", *arguments],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=300,
+        )
+    line = b"catfish-predict: standard output cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (3, line)
 
 
 @pytest.mark.usefixtures("at")
@@ -152,6 +195,8 @@ def test_classes_size_and_normalisation_can_be_given(call):
         (["good", "good.jpg"], 2, "load-cnn: one model is needed: load-cnn MODEL"),
         (["missing"], 3, "load-cnn: missing: open file failed"),
         (["text"], 3, "load-cnn: text: PytorchStreamReader failed"),
+        (["reshapes"], 3, "load-cnn: reshapes: shape '[7, 11]' is invalid for input of size 150528"),
+        (["pair"], 3, "load-cnn: pair: Expected Tensor but got Tuple"),
     ],
 )
 def test_the_book_s_program_says_what_is_wrong_in_one_line(call, arguments, code, said):

@@ -55,7 +55,7 @@ def test_swapped_twice_is_as_before(good):
         pytest.param(spoiled.not_finite, "NonFiniteWeights", id="NaN"),
         pytest.param(spoiled.other_keys, "ArchitectureMismatch", id="other keys"),
         pytest.param(spoiled.code, "UnsafeWeights", id="code"),
-        pytest.param(spoiled.truncated, "UnsupportedFormat", id="truncated"),
+        pytest.param(spoiled.truncated, "DamagedWeights", id="truncated"),
     ],
 )
 def test_the_server_refuses_spoiled_weights_for_the_reason_that_they_are_spoiled_for(

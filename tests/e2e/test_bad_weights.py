@@ -1,6 +1,7 @@
 """All that can be wrong with weights: a model each, all of them side by side, for most of it is waiting."""
 
 import base64
+import gzip
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from tests.cluster_fixtures import QUICK, a_namespace
 
 pytestmark = pytest.mark.e2e
 FAILURE_SECONDS = 240.0
-"""The start of ten pods at once on a busy machine, and time for the kubelet to tell of their ends."""
+"""The start of a dozen pods at once on a busy machine, and time for the kubelet to tell of their ends."""
 
 V1 = "models/catfish-v1.pt"
 GOOD = {"url": f"{weights.CLUSTER_STORE}/{V1}"}
@@ -43,6 +44,17 @@ def wrong_keys() -> bytes:
 
     stored = io.BytesIO()
     torch.save({"layer.weight": torch.zeros(2, 2), "layer.bias": torch.zeros(2)}, stored)
+    return stored.getvalue()
+
+
+def whole_model() -> bytes:
+    """A model where its weights should be."""
+    import io
+
+    import torch
+
+    stored = io.BytesIO()
+    torch.save(torch.nn.Sequential(torch.nn.Linear(2, 2)), stored)
     return stored.getvalue()
 
 
@@ -73,7 +85,10 @@ CASES = {
     "another-digest": Case("ChecksumMismatch", {"sha256": "0" * 64}),
     "other-shapes": Case("ArchitectureMismatch", content=wrong_shapes),
     "other-keys": Case("ArchitectureMismatch", content=wrong_keys),
-    "a-page": Case("UnsupportedFormat", content=lambda: b"<!doctype html><html><body>Sign in</body></html>"),
+    "a-page": Case("WebPage", content=lambda: b"<!doctype html><html><body>Sign in</body></html>"),
+    "compressed": Case("UnsupportedFormat", content=lambda: gzip.compress(weights.get(V1))),
+    "whole-model": Case("PickledModel", content=whole_model),
+    "half": Case("DamagedWeights", content=lambda: spoiled.truncated(weights.get(V1))),
     "runs-code": Case("UnsafeWeights", content=lambda: spoiled.code(weights.get(V1))),
     "not-finite": Case("NonFiniteWeights", content=lambda: spoiled.not_finite(weights.get(V1))),
     "nobody-there": Case(
@@ -150,9 +165,13 @@ def patients(kube, installation):
 
 
 def test_there_is_a_model_for_every_reason():
-    """But for keys, which are test_weights.py's, and for memory that others have taken: no weights are to blame."""
+    """But for keys, which are test_weights.py's, and for what others have taken of memory and disk."""
     reasons = {failure.reason for failure in errors.StartupFailure.__subclasses__()}
-    assert {case.reason for case in CASES.values()} == reasons - {"WeightsForbidden", "OutOfMemory"}
+    assert {case.reason for case in CASES.values()} == reasons - {
+        "WeightsForbidden",
+        "OutOfMemory",
+        "DiskFull",
+    }
 
 
 @pytest.mark.parametrize("name", CASES)

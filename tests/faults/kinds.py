@@ -111,7 +111,7 @@ KINDS = (
         "deadline",
         retried=True,
     ),
-    _kind("weights truncated", _stored("truncated.pt"), "UnsupportedFormat", "none"),
+    _kind("weights truncated", _stored("truncated.pt"), "DamagedWeights", "none"),
     _kind(
         "wrong checksum",
         _weights(f"{CLUSTER_STORE}/models/catfish-v2.pt", sha256="0" * 64),

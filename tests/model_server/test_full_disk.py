@@ -2,15 +2,14 @@
 
 import contextlib
 import http.server
-import os
-import subprocess
 import threading
 
 import pytest
 import torch
 from torchvision import models
 
-from catfish_server.errors import WeightsUnreachable
+from catfish_server.errors import DiskFull
+from tests.model_server import small_disk
 
 pytestmark = pytest.mark.process
 SIZE = 4 * 2**20
@@ -19,16 +18,8 @@ SIZE = 4 * 2**20
 @pytest.fixture
 def disk(tmp_path):
     """A folder that takes four megabytes. To be named before `program`, which is to end before it goes."""
-    if os.geteuid() != 0:
-        pytest.skip("a small disk is mounted by root alone")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(folder)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"nobody may mount a small disk here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small_disk.mounted(tmp_path / "disk", SIZE) as folder:
+        yield folder
 
 
 @pytest.fixture
@@ -54,12 +45,12 @@ def unmeasured():
 def assert_no_room(running, disk, url):
     code, log, told = running.end()
     assert told == {
-        "reason": "WeightsUnreachable",
+        "reason": "DiskFull",
         "message": f"spec.weights.url: {url} does not fit: the disk is full; give the pod more ephemeral storage",
         "retriable": True,
     }
-    assert code == WeightsUnreachable.exit_code
-    assert log.strip().endswith(f"catfish-server: WeightsUnreachable: {told['message']}")
+    assert code == DiskFull.exit_code
+    assert log.strip().endswith(f"catfish-server: DiskFull: {told['message']}")
     assert "Traceback" not in log
     assert [path for path in disk.rglob("*") if not path.is_dir()] == []
 

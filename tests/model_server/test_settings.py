@@ -268,3 +268,21 @@ def test_flags_take_the_place_of_variables() -> None:
 def test_every_attribute_has_exactly_one_variable() -> None:
     attributes = [variable.attribute for variable in configuration.VARIABLES]
     assert sorted(attributes) == sorted(Settings.__dataclass_fields__)
+
+
+def test_the_clients_of_stores_have_the_keys_of_the_weights_secret_after_what_is_set_without_it() -> None:
+    prefix = configuration.WEIGHTS_SECRET_PREFIX
+    env = {
+        "AWS_REGION": "here",
+        "CATFISH_PORT": "1",
+        f"{prefix}AWS_REGION": "there",
+        f"{prefix}AWS_ACCESS_KEY_ID": "a",
+        f"{prefix}CATFISH_PORT": "2",
+        f"{prefix}CATFISH_LOG_SECRET_AWS_ACCESS_KEY_ID": "b",
+    }
+    assert configuration.for_stores(env) == env | {"AWS_ACCESS_KEY_ID": "a"}
+
+
+def test_no_key_of_the_weights_secret_is_a_setting() -> None:
+    env = {f"{configuration.WEIGHTS_SECRET_PREFIX}CATFISH_PORT": "2"}
+    assert Settings.from_env(REQUIRED | env).port == Settings.from_env(REQUIRED).port

@@ -20,6 +20,7 @@ from torch import nn
 from torchvision import models
 
 from catfish_server import errors, startup
+from tests.model_server.whole_models import SIZE
 
 pytestmark = pytest.mark.process
 SECONDS = 60
@@ -70,6 +71,29 @@ def test_it_serves_and_leaves_with_0_when_it_is_told_to(program, weights, tmp_pa
     assert (code, told) == (0, None)
     assert "Traceback" not in output
     assert [path.name for path in tmp_path.glob("catfish-weights-*/*")] == []
+
+
+def test_the_keys_of_the_weights_secret_reach_their_store_and_set_nothing_else(
+    program, files, serving_files, tmp_path
+):
+    stored = tmp_path / "store" / "models" / "w"
+    stored.parent.mkdir(parents=True)
+    stored.write_bytes(files.path("onnx").read_bytes())
+    running = program(
+        CATFISH_MODEL_LOCATION="az://models/w",
+        CATFISH_WEIGHTS_ENDPOINT=serving_files(tmp_path / "store" / "any").removesuffix("/any"),
+        CATFISH_ARCHITECTURE="onnx",
+        CATFISH_IMAGE_SIZE=SIZE,
+        CATFISH_WEIGHTS_SECRET_AZURE_STORAGE_ACCOUNT="whoever",  # without it no az:// is fetched
+        CATFISH_WEIGHTS_SECRET_CATFISH_MODEL_LOCATION="/etc/hosts",
+        CATFISH_WEIGHTS_SECRET_CATFISH_REVISION="hunter2",
+        CATFISH_WEIGHTS_SECRET_OTEL_EXPORTER_OTLP_ENDPOINT="hunter2",
+    )
+    running.until("/readyz", 200)
+    assert json.loads(running.get("/")[1]) == {"status": "ok"}
+    running.process.send_signal(signal.SIGTERM)
+    code, output, _ = running.end()
+    assert (code, "hunter2" in output) == (0, False)
 
 
 def test_the_probes_are_answered_while_the_weights_are_awaited(program, silent_server):

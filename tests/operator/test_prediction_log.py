@@ -56,12 +56,15 @@ def test_without_a_log_the_server_is_told_of_none():
     ("weights", "log", "expected"),
     [
         (None, None, None),
-        ("w", None, [{"secretRef": {"name": "w"}}]),
+        ("w", None, [{"prefix": "CATFISH_WEIGHTS_SECRET_", "secretRef": {"name": "w"}}]),
         (None, "l", [{"prefix": "CATFISH_LOG_SECRET_", "secretRef": {"name": "l"}}]),
         (
             "w",
             "l",
-            [{"secretRef": {"name": "w"}}, {"prefix": "CATFISH_LOG_SECRET_", "secretRef": {"name": "l"}}],
+            [
+                {"prefix": "CATFISH_WEIGHTS_SECRET_", "secretRef": {"name": "w"}},
+                {"prefix": "CATFISH_LOG_SECRET_", "secretRef": {"name": "l"}},
+            ],
         ),
     ],
 )

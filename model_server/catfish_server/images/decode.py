@@ -8,11 +8,10 @@ import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-import numpy as np
 from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 
 from catfish_server.errors import RequestError
-from catfish_server.images import jpeg, metadata, webp
+from catfish_server.images import jpeg, memory, metadata, webp
 from catfish_server.images.room import DECODED, Room
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
@@ -88,7 +87,7 @@ def decode(
         formats: of `FORMATS`, those that are taken.
         shorter_side: pixels that the caller needs of the shorter side; a large image is scaled to a fraction
             of its size then (a JPEG by its decoder), at least twice as large as needed. None: the full size.
-        room: for the pixels, shared with everybody else who decodes.
+        room: in bytes, shared with everybody else who decodes.
 
     Raises:
         NotAnImage: no known format.
@@ -97,23 +96,27 @@ def decode(
         TooManyPixels: more than `max_pixels`.
         Overloaded: the others need all of the room.
     """
-    metadata.check(data)
+    layout = metadata.check(data)
     try:
         with ExitStack() as held:
             # WebP's decoder allocates its canvas while the file is opened, so its header is read before.
             canvas = webp.size(data) if "WEBP" in formats else None
             if canvas is not None:
                 _check_size(canvas, max_pixels)
-                held.enter_context(room.held(canvas[0] * canvas[1]))
+                held.enter_context(room.held(memory.of_webp(canvas, encoded=len(data))))
             with Image.open(io.BytesIO(data), formats=tuple(formats)) as image:
                 _check_size(image.size, max_pixels)
-                whole = image.width * image.height
-                buffered = jpeg.is_jpeg(data) and _check_scans(data)
+                buffered_at = image.size if _is_buffered(layout) else None
                 if shorter_side is not None:
                     _decode_smaller(image, shorter_side)
                 if canvas is None:
-                    held.enter_context(room.held(whole if buffered else image.width * image.height))
-                return _smaller(_rgb(_upright(image)), shorter_side)
+                    bands = len(image.getbands())
+                    taken = memory.of_pixels(image.size, bands=bands, buffered_at=buffered_at)
+                    held.enter_context(room.held(taken))
+                pixels, turn = _loaded(image)
+            del image  # and what its decoder keeps: from here on there are the pixels alone
+            pixels = _turned(pixels, turn)
+            return _smaller(pixels, shorter_side)
     except RequestError:
         raise
     except UnidentifiedImageError as error:
@@ -132,11 +135,13 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
         )
 
 
-def _check_scans(data: bytes) -> bool:
-    """Says whether the decoder of a JPEG holds all of it at its full size."""
-    if jpeg.scans(data) > MAX_SCANS:
+def _is_buffered(layout: jpeg.Layout | None) -> bool:
+    """Says whether the decoder holds all of an image at its full size."""
+    if layout is None:
+        return False
+    if layout.scans > MAX_SCANS:
         raise BrokenImage(f"The image has more than {MAX_SCANS} scans, each of which takes time.")
-    return jpeg.is_buffered(data)
+    return layout.buffered
 
 
 def _decode_smaller(image: Image.Image, shorter_side: int) -> None:
@@ -152,21 +157,27 @@ def _smaller(image: Image.Image, shorter_side: int | None) -> Image.Image:
     return image.reduce(scale) if scale >= _SPARE_SCALE else image
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _loaded(image: Image.Image) -> tuple[Image.Image, Image.Transpose | None]:
+    """The pixels in RGB, and how they are to be turned."""
     image.load()
     try:
         turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # noqa: BLE001 (damaged EXIF beside sound pixels: the picture counts)
         turn = None
+    return _rgb(image), turn
+
+
+def _turned(image: Image.Image, turn: Image.Transpose | None) -> Image.Image:
     return image.transpose(turn) if turn is not None else image
 
 
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB":
-        return image  # it is loaded, so closing its file leaves the pixels
+        # It is loaded, so closing its file leaves the pixels. A WebP's decoder stays with them, with its canvases.
+        return image.copy() if image.format == "WEBP" else image
     if image.mode.startswith("I"):  # 16 bits of grey; convert() would clip them at 255 instead of scaling
-        grey = np.asarray(image) >> 8
-        return Image.fromarray(grey.clip(0, 255).astype(np.uint8)).convert("RGB")
+        return image.point(lambda value: value * (1 / 256)).convert("L").convert("RGB")
     if "transparency" in image.info:
-        image = image.convert("RGBA")
+        opened, image = image, image.convert("RGBA")
+        opened.close()
     return image.convert("RGB")

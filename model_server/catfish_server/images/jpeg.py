@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 START_OF_IMAGE = b"\xff\xd8"
 END_OF_IMAGE, START_OF_SCAN = 0xD9, 0xDA
@@ -56,25 +57,49 @@ def segments(data: bytes) -> Iterator[Segment]:
             return
 
 
-def scans(data: bytes) -> int:
-    """How many scans the image has; the decoder walks all blocks in each."""
-    return sum(segment.marker == START_OF_SCAN for segment in segments(data))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """What one walk over the segments of a JPEG tells.
 
-
-def is_buffered(data: bytes) -> bool:
-    """Says whether the decoder holds the coefficients of the whole image, whatever scale it decodes at.
-
-    It does where a pixel is put together from more than one scan: in progressive files, and in those whose colours
-    come one after the other.
+    Attributes:
+        segments: how many there are, as far as they were walked.
+        metadata_bytes: before the first scan; where there is none, before the last segment.
+        junk_bytes: of these between segments; where there is no scan, those behind the last segment too.
+        scans: that the image has; the decoder walks all blocks in each.
+        buffered: whether the decoder holds the coefficients of the whole image, whatever scale it decodes at. It does
+            where a pixel is put together from more than one scan: in progressive files, and in those whose colours come
+            one after the other.
     """
-    colours, progressive = 0, False
-    for segment in segments(data):
+
+    segments: int
+    metadata_bytes: int
+    junk_bytes: int
+    scans: int
+    buffered: bool
+
+
+def layout(data: bytes, *, most_segments: int) -> Layout:
+    """Walks over a JPEG, one segment further than `most_segments` at most: what it tells is of those alone then."""
+    walked = list(islice(segments(data), most_segments + 1))
+    scans, colours, buffered = 0, 0, False
+    end, metadata_bytes, junk_bytes = len(START_OF_IMAGE), 0, 0
+    for segment in walked:
         marker, at = segment.marker, segment.start
-        if 0xC0 <= marker <= 0xCF and marker not in NO_FRAMES:
-            colours, progressive = _byte(data, at + 9), marker in PROGRESSIVE
-        if marker == START_OF_SCAN:
-            return progressive or _byte(data, at + 4) < colours
-    return progressive
+        if not scans:
+            junk_bytes += at - end
+            metadata_bytes, end = at, segment.end
+            if 0xC0 <= marker <= 0xCF and marker not in NO_FRAMES:
+                colours, buffered = _byte(data, at + 9), marker in PROGRESSIVE
+            elif marker == START_OF_SCAN:
+                buffered = buffered or _byte(data, at + 4) < colours
+        scans += marker == START_OF_SCAN
+    return Layout(
+        segments=len(walked),
+        metadata_bytes=metadata_bytes,
+        junk_bytes=junk_bytes if scans else junk_bytes + len(data) - end,
+        scans=scans,
+        buffered=buffered,
+    )
 
 
 def _byte(data: bytes, at: int) -> int:

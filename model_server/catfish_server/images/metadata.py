@@ -44,18 +44,22 @@ class TooMuchMetadata(RequestError):
     title = "The image cannot be decoded"
 
 
-def check(data: bytes) -> None:
+def check(data: bytes) -> jpeg.Layout | None:
     """Checks an encoded image of any format.
+
+    Returns:
+        What the segments of a JPEG tell; None of any other format.
 
     Raises:
         TooMuchMetadata: there are too many pieces beside the picture, or they are too large.
     """
     if jpeg.is_jpeg(data):
-        _check_jpeg(data)
-    elif data.startswith(_PNG):
+        return _checked(jpeg.layout(data, most_segments=MAX_SEGMENTS))
+    if data.startswith(_PNG):
         _check_png(data)
     elif data.startswith(_GIF):
         _require(_count(_blocks(data)), MAX_BLOCKS, "blocks before its picture")
+    return None
 
 
 def _require(found: int, limit: int, what: str) -> None:
@@ -63,19 +67,12 @@ def _require(found: int, limit: int, what: str) -> None:
         raise TooMuchMetadata(f"The image has more than {limit} {what}; save it without its metadata.")
 
 
-def _check_jpeg(data: bytes) -> None:
-    """Counts the segments up to the end; those behind the first scan are read by libjpeg alone, but walked here."""
-    end, junk, scanned = len(jpeg.START_OF_IMAGE), 0, False
-    for count, segment in enumerate(jpeg.segments(data), start=1):
-        _require(count, MAX_SEGMENTS, "segments")
-        if not scanned:
-            junk += segment.start - end
-            end = segment.end
-            scanned = segment.marker == jpeg.START_OF_SCAN
-            _require(segment.start, MAX_BYTES, "bytes of metadata")
-            _require(junk, MAX_JUNK_BYTES, "bytes between its segments")
-    if not scanned:
-        _require(len(data) - end, MAX_JUNK_BYTES, "bytes between its segments")
+def _checked(layout: jpeg.Layout) -> jpeg.Layout:
+    """Segments behind the first scan are read by libjpeg alone, but were walked, too."""
+    _require(layout.segments, MAX_SEGMENTS, "segments")
+    _require(layout.metadata_bytes, MAX_BYTES, "bytes of metadata")
+    _require(layout.junk_bytes, MAX_JUNK_BYTES, "bytes between its segments")
+    return layout
 
 
 def _check_png(data: bytes) -> None:

@@ -7,15 +7,14 @@ from contextlib import contextmanager
 from catfish_server import waiting
 from catfish_server.errors import Overloaded
 
-PIXELS = 50_000_000
-"""Two images of the largest size. Pillow holds 4 bytes a pixel, twice while it converts: 400 MiB at most. A JPEG of
-several scans takes 8 bytes a pixel at most for its coefficients."""
+DECODING_BYTES = 400 * 1024 * 1024
+"""Two images of 25 million pixels, or one that is a WebP or a JPEG of several scans (`memory`)."""
 
 PATIENCE_SECONDS = 2.0
 
 
 class Room:
-    """What may be held at the same time, in all threads together: pixels by default, or whole images.
+    """What may be held at the same time, in all threads together: bytes, or whole images.
 
     The limit of one call says nothing about the memory of a server that answers on dozens of threads.
 
@@ -78,5 +77,5 @@ class Room:
         self._taken_by_ones += times * (size == 1)
 
 
-DECODED = Room(PIXELS)
-"""For the pixels of this process's images, while they are decoded and while they are resized."""
+DECODED = Room(DECODING_BYTES)
+"""For this process's images, while they are decoded and while they are resized."""

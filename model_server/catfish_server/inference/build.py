@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from catfish_server import cpus, readers
 from catfish_server.errors import ArchitectureMismatch, InvalidSpec, NonFiniteWeights, UnsupportedFormat
-from catfish_server.inference import bounded, exhausted, verification
+from catfish_server.inference import bounded, verification
 from catfish_server.inference.classifier import Classifier
 from catfish_server.inference.prediction import NonFiniteOutput
 from catfish_server.inference.prepare import outputs, prepare
@@ -21,7 +21,7 @@ from catfish_server.models import programs
 from catfish_server.models.model import Loaded, Runtime
 from catfish_server.settings import Settings
 from catfish_server.variables import EAGER
-from catfish_server.weights import fetch, formats, local, location
+from catfish_server.weights import exhausted, fetch, formats, local, location
 from catfish_server.weights.location import Location
 from catfish_server.weights.sandbox import Sandbox
 
@@ -34,6 +34,7 @@ CUDA_THREADS = 2
 """Inference threads in front of one GPU: one copies while the other computes; the CPU quota says nothing of it."""
 
 
+@exhausted.told()
 def classifier(
     settings: Settings,
     env: Mapping[str, str],
@@ -54,8 +55,7 @@ def classifier(
     Raises:
         StartupFailure: there can be no such classifier.
     """
-    with exhausted.told():
-        loaded, classes = _loaded(settings, env, lifecycle=lifecycle, sandbox=sandbox)
+    loaded, classes = _loaded(settings, env, lifecycle=lifecycle, sandbox=sandbox)
     lifecycle.enter(Stage.WARMING)
     with bounded.to_room(needed=settings.architecture == formats.Format.ONNX):
         model = prepare(loaded, classes=classes, image_size=settings.image_size)

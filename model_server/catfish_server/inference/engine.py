@@ -17,7 +17,7 @@ from math import ceil
 import numpy as np
 
 from catfish_server.errors import Overloaded, RequestError
-from catfish_server.inference.jobs import Batch, Job, await_all, late
+from catfish_server.inference.jobs import Batch, Job, await_all, closing, late
 from catfish_server.inference.pace import Pace
 from catfish_server.models.model import Images, Logits, Model
 from catfish_server.telemetry import passes
@@ -63,7 +63,7 @@ class Engine:
     Args:
         model: from a batch (n, 3, height, width) to its outputs (n, classes).
         threads: how many run at the same time; the CPU quota, not the number of cores of the host.
-        queue_length: images that may wait.
+        queue_length: images that may wait, besides those that idle threads are about to take.
         max_wait_seconds: the longest predicted wait that is accepted.
         max_batch: images in one pass; 1 switches batches off.
         observed: told of each batch, on an inference thread; must be quick and must not raise.
@@ -181,17 +181,19 @@ class Engine:
             thread.join(timeout=max(0.0, until - time.monotonic()))
 
     def _admit(self, count: int, timeout_seconds: float) -> None:
-        waiting = len(self._queue)
         if self._closed:
-            raise _closing()
+            raise closing()
         self.require_places(count)
+        # What an idle thread is about to take does not wait: it holds no place that the next images need.
+        taken = (len(self._threads) - len(self._busy)) * self._running.pace.limit
+        waiting = max(0, len(self._queue) - taken)
         wait = self._predicted_wait()
         # One waiting image a thread is always accepted, or a slow model could never be kept busy.
         too_long = waiting >= len(self._threads) and wait > self._max_wait_seconds
         # The images of one call wait for each other; one alone is always tried.
         own = self._running.pace.work(count) / len(self._threads)
         too_late = count > 1 and wait + own > timeout_seconds
-        full = waiting + count > self._queue_length or too_long
+        full = len(self._queue) + count > self._queue_length + taken or too_long
         if full or too_late:
             raise Overloaded(
                 f"{waiting} images are waiting already, about {wait:.1f} s of work.",
@@ -227,7 +229,7 @@ class Engine:
                 if not self._queue:
                     self._changed.wait()
             while self._queue:
-                self._queue.popleft().refuse(_closing())
+                self._queue.popleft().refuse(closing())
             return None
 
     def _pick(self) -> list[Job]:
@@ -293,7 +295,3 @@ def _rows(model: Model, jobs: Sequence[Job]) -> list[Logits]:
     if len(outputs) != len(jobs):
         raise RuntimeError(f"The model answered {len(outputs)} rows for {len(jobs)} images.")
     return [outputs[number : number + 1] for number in range(len(jobs))]
-
-
-def _closing() -> Overloaded:
-    return Overloaded("The server is shutting down.", reason="closed")

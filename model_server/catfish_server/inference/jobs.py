@@ -88,3 +88,8 @@ def await_all(jobs: Sequence[Job], *, timeout_seconds: float) -> list[Logits]:
 def late(timeout_seconds: float) -> Overloaded:
     """The refusal of what did not get its turn in time."""
     return Overloaded(f"The model did not answer within {timeout_seconds:.3g} s.", reason="deadline")
+
+
+def closing() -> Overloaded:
+    """The refusal of what comes or waits while the engine ends."""
+    return Overloaded("The server is shutting down.", reason="closed")

@@ -13,11 +13,10 @@ from catfish_server.errors import (
     ArchitectureMismatch,
     InvalidSpec,
     NonFiniteWeights,
-    UnsafeWeights,
     UnsupportedFormat,
 )
-from catfish_server.inference import exhausted
-from catfish_server.models.model import OUT_OF_MEMORY, Images, Loaded, Logits, Model, NotOneTensor, OneByOne
+from catfish_server.models.model import Images, Loaded, Logits, Model, NotOneTensor, OneByOne
+from catfish_server.weights import exhausted
 
 logger = logging.getLogger(__name__)
 
@@ -115,15 +114,13 @@ def _logits(model: Model, probe: Images, *, count: int | None) -> Logits:
         raise _wrong_answer(str(error)) from error
     except Exception as error:  # torch has one class for all its errors, ONNX Runtime a dozen without a base
         exhausted.log_cause(error)
-        if exhausted.is_of_device(error) and (failure := exhausted.failure_of(error)) is not None:
+        if failure := exhausted.failure_of(error):
             raise failure from error
-        if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)):
-            raise UnsafeWeights("spec.weights.url: the model asks for more memory than there is") from error
         raise InvalidSpec(
             f"spec.model.imageSize: the model takes no batch of shape [1, 3, {size}, {size}], which is what an "
             "image of that size becomes"
         ) from error
-    if logits.ndim != 2 or len(logits) != 1:
+    if logits.ndim != 2 or len(logits) != 1 or (count is None and logits.shape[1] == 0):
         raise _wrong_answer(str(list(logits.shape)))
     if count is not None and logits.shape[1] != count:
         raise ArchitectureMismatch(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from catfish_server.images import memory
 from catfish_server.images.room import DECODED, Room
 from catfish_server.models.model import Images
 
@@ -35,7 +36,7 @@ def preprocess(
         image_size: height and width in pixels of the result.
         mean: of each channel, for values in 0..1.
         std: of each channel, for values in 0..1.
-        room: for the resized image, shared with everybody who decodes.
+        room: in bytes, for the resized image; shared with everybody who decodes.
 
     Returns:
         float32 of shape (1, 3, image_size, image_size), channels last in memory, which is the caller's own.
@@ -60,6 +61,6 @@ def _resized_and_cropped(image: Image.Image, image_size: int, room: Room) -> Ima
     top = round((size[1] - image_size) / 2)
     # Twenty times what is kept of it, where it is as long as images may be. Pillow's own way to resize a part of an
     # image takes the part's corners as float32, and its answers are not those of the whole.
-    with room.held(size[0] * size[1]):
+    with room.held(memory.BYTES_A_PIXEL * size[0] * size[1]):
         resized = image.resize(size, Image.Resampling.BILINEAR)  # Pillow always filters against aliasing
         return resized.crop((left, top, left + image_size, top + image_size))

@@ -1,14 +1,10 @@
 """What every loaded model is, whatever runs it: numpy arrays in and out."""
 
-import re
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-OUT_OF_MEMORY = re.compile(r"bad_alloc|allocate memory|not enough memory")
-"""How the allocators of torch and of ONNX Runtime say so; neither has a class of error for it."""
 
 Images = NDArray[np.float32]
 """Preprocessed images: float32 of shape (n, 3, height, width), in any memory layout."""

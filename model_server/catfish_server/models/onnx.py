@@ -5,13 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidProtobuf
 
-from catfish_server.errors import UnsafeWeights, UnsupportedFormat
-from catfish_server.models.model import OUT_OF_MEMORY, Images, Loaded, Logits, NotOneTensor
+from catfish_server.errors import DamagedWeights, StartupFailure, UnsupportedFormat
+from catfish_server.models.model import Images, Loaded, Logits, NotOneTensor
 from catfish_server.models.pixels import PREPROCESS
+from catfish_server.weights import exhausted
 
-ERRORS_ONLY = 3
-"""On the scale of ONNX Runtime's `log_severity_level`."""
+FATAL_ONLY = 4
+"""On the scale of ONNX Runtime's `log_severity_level`: its errors are raised as well, and told by who catches them."""
 
 
 _EXTERNAL_DIRECTORY = "session.model_external_initializers_file_folder_path"
@@ -27,31 +29,32 @@ class Session:
 
     Raises:
         UnsupportedFormat: it cannot be loaded; the text completes "the file …".
-        UnsafeWeights: it asks for more memory than there is.
+        DamagedWeights: it is cut short or damaged.
+        OutOfMemory: it asks for more than there is.
+        OSError: it cannot be read.
     """
 
     def __init__(self, path: Path, *, optimized: bool) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1  # the engine has the threads
-        options.log_severity_level = ERRORS_ONLY
+        options.log_severity_level = FATAL_ONLY
         level = onnxruntime.GraphOptimizationLevel
         options.graph_optimization_level = level.ORT_ENABLE_ALL if optimized else level.ORT_DISABLE_ALL
         try:
             # From bytes, and with a directory that is empty: weights in files beside it are in no digest.
-            with tempfile.TemporaryDirectory() as nothing:
+            with exhausted.told(), tempfile.TemporaryDirectory() as nothing:
                 options.add_session_config_entry(_EXTERNAL_DIRECTORY, nothing)
                 content, providers = path.read_bytes(), ["CPUExecutionProvider"]
                 self._session = onnxruntime.InferenceSession(content, options, providers=providers)
             # It keeps the file's bytes, as large as the weights, to begin anew with other providers.
             self._session._model_bytes = None
+        except (OSError, StartupFailure):
+            raise
+        except InvalidProtobuf as error:
+            raise DamagedWeights("is an ONNX model that is cut short or damaged; upload it again") from error
         except Exception as error:  # its classes have no base of their own
-            if isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error)):
-                raise UnsafeWeights(
-                    "asked for more memory than there is while it was loaded; if it is yours and needs so much, raise "
-                    "spec.resources.limits.memory"
-                ) from error
             raise UnsupportedFormat(
-                "is a damaged ONNX model, or one with its weights in other files or for another ONNX Runtime"
+                "is an ONNX model with its weights in other files, one for another ONNX Runtime, or a damaged one"
             ) from error
         inputs = self._session.get_inputs()
         kind = "tensor(uint8)" if self.metadata.get(PREPROCESS) else "tensor(float)"

@@ -12,11 +12,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from catfish_server.errors import UnsupportedFormat
 from catfish_server.models.model import Loaded
 from catfish_server.models.module import TorchModel
 from catfish_server.models.pixels import PREPROCESS
-from catfish_server.weights import statedict
+from catfish_server.weights import exhausted, formats, statedict
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +28,8 @@ def load(path: Path) -> Loaded:
 
     Raises:
         UnsupportedFormat: it cannot be loaded; the text completes "the file …".
+        DamagedWeights: it is cut short or damaged.
+        OutOfMemory: it asks for more than there is.
         NonFiniteWeights: there is NaN or infinity among its weights.
     """
     with warnings.catch_warnings():
@@ -51,10 +52,11 @@ def _warn_of_8_bits() -> None:
 def _load(path: Path) -> Loaded:
     extra: dict[str, Any] = {"classes": "", PREPROCESS: ""}
     try:
-        module: nn.Module = torch.jit.load(path, map_location="cpu", _extra_files=extra)  # type: ignore[no-untyped-call]  # torch.jit is half typed
-        module.eval()
+        with exhausted.told():
+            module: nn.Module = torch.jit.load(path, map_location="cpu", _extra_files=extra)  # type: ignore[no-untyped-call]  # torch.jit is half typed
+            module.eval()
     except (RuntimeError, ValueError) as error:
-        raise UnsupportedFormat("is a damaged TorchScript archive, or one for another torch") from error
+        raise formats.unloadable(path, formats.Format.TORCHSCRIPT) from error
     for key, value in module.state_dict().items():
         statedict.check_finite(key, value)
     classes, preprocess = (_text(extra[name]) or None for name in ("classes", PREPROCESS))

@@ -13,6 +13,7 @@ from pathlib import Path
 from catfish_server.errors import InvalidSpec
 from catfish_server.predictions import sources
 from catfish_server.predictions.training import COLUMNS, Counts, Damaged, TrainingSet
+from catfish_server.settings import for_stores
 
 MAX_NAMED = 20
 """Damaged lines that are told of one by one."""
@@ -28,7 +29,11 @@ def run(arguments: Sequence[str], env: Mapping[str, str]) -> int:
     asked = _parser().parse_args(arguments)
     try:
         counts = export(
-            asked.source, Path(asked.out), endpoint=asked.endpoint, unlabelled=asked.unlabelled, env=env
+            asked.source,
+            Path(asked.out),
+            endpoint=asked.endpoint,
+            unlabelled=asked.unlabelled,
+            env=for_stores(env),
         )
     except (InvalidSpec, sources.Unreadable) as error:
         _say(f"catfish-log: {str(error).removeprefix('spec.logging.predictions.url: ')}")

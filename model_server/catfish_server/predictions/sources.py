@@ -75,7 +75,7 @@ def _of_store(where: Destination, endpoint: str | None, env: Mapping[str, str]) 
 
     from catfish_server.predictions import stores  # noqa: PLC0415 (as above)
 
-    store = stores.store(where, endpoint=endpoint, env=env)
+    store = stores.store(where, endpoint=endpoint, env=env, retries=stores.RETRIES)
     shown = f"{where.sink}://{where.bucket}/{where.prefix}"
     found = False
     try:

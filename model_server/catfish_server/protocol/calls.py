@@ -5,7 +5,6 @@ the time between is what the call has waited.
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from google.protobuf.message import DecodeError, Message
 from catfish_server import waiting
 from catfish_server.calls import Caller
 from catfish_server.errors import Overloaded, RequestError
-from catfish_server.protocol import messages, wire
+from catfish_server.protocol import incoming, messages, wire
 from catfish_server.protocol.errors import BadInference, sentence
 from catfish_server.protocol.generated import open_inference_pb2 as pb
 from catfish_server.protocol.model import EXTENSIONS, OpenModel
@@ -49,13 +48,6 @@ CODES: Mapping[int, grpc.StatusCode] = {
     HTTPStatus.SERVICE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
 }
 """What a status of HTTP is called here; any other is INTERNAL."""
-
-
-class NeverCame(RequestError):
-    """The caller did not send its message in time."""
-
-    status = 408
-    title = "Request Timeout"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +140,7 @@ class Calls(grpc.GenericRpcHandler):
         try:
             with span as traced:
                 self._check_time(context, call.arrived)
-                message = _first(sent, context, seconds=min(MESSAGE_SECONDS, self._longest))
+                message = incoming.first(sent, context, seconds=min(MESSAGE_SECONDS, self._longest))
                 with waiting.within(self._patience(call, context, uploading=self._clock() - began)):
                     request = _parsed(call.method.request, message, max_images=self._model.max_images)
                     answer = call.method.answer(request, caller).SerializeToString()
@@ -245,36 +237,6 @@ class Calls(grpc.GenericRpcHandler):
         wanted = messages.wanted(request)
         outputs = self._model.infer(messages.inputs(request, self._model), wanted, caller=caller)
         return messages.answer(request, outputs, self._model)
-
-
-def _first(sent: Iterator[bytes], context: grpc.ServicerContext, *, seconds: float) -> bytes:
-    """The message of a call, in so many seconds. When its client's deadline is over, gRPC itself ends the call.
-
-    Raises:
-        NeverCame: it did not come in time.
-        NoTimeGiven: the client's deadline passed before it had come.
-        ClientGone: the client has left, or has ended the call without one. gRPC tells one for the other now and then.
-    """
-    late = threading.Event()
-
-    def give_up() -> None:
-        late.set()
-        context.cancel()
-
-    timer = threading.Timer(seconds, give_up)
-    timer.daemon = True
-    timer.start()
-    try:
-        return next(sent)
-    except (StopIteration, grpc.RpcError) as error:
-        left = context.time_remaining()
-        if left is not None and left <= 0:
-            raise waiting.NoTimeGiven("The deadline passed before the message had come.") from error
-        if late.is_set():
-            raise NeverCame(f"The message did not come within {seconds:g} s.") from error
-        raise waiting.ClientGone("The client ended the call before its message had come.") from error
-    finally:
-        timer.cancel()
 
 
 def _parsed(kind: type[Message], data: bytes, *, max_images: int) -> Message:

@@ -6,6 +6,7 @@ and an array of logits for each model, or what was wrong. Where the job names pi
 their raw pixels.
 """
 
+import io
 import json
 import statistics
 import sys
@@ -17,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from catfish_server.errors import StartupFailure
 from catfish_server.images.decode import decode
 from catfish_server.inference.preprocess import resized_side
 from catfish_server.models.model import Images, Logits
 from catfish_server.models.pixels import Pixels, raw
-from catfish_server.tools.errors import ToolFailure, translated
+from catfish_server.tools import written
+from catfish_server.tools.errors import ToolFailure, cause, failure_of
 from catfish_server.tools.opened import Opened, Source
 
 JOB, RESULT = "job.json", "result.json"
@@ -39,12 +40,28 @@ class Asked:
     """A model and what it is asked.
 
     Attributes:
+        path: of its file.
         model: answers.
         read: what it is given for an image, by the image's number.
     """
 
+    path: Path
     model: Callable[[Any], Logits]
     read: Callable[[int], Any]
+
+    def answer(self, number: int) -> tuple[Logits, float]:
+        """The logits of an image, and the processor seconds that they took.
+
+        Raises:
+            ToolFailure: the model does not run for it.
+        """
+        image = self.read(number)
+        began = time.process_time()
+        try:
+            logits = self.model(image)
+        except Exception as error:
+            raise ToolFailure(f"{self.path} does not run for a picture: {cause(error)}") from error
+        return logits, time.process_time() - began
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -60,10 +77,8 @@ def main(arguments: Sequence[str]) -> int:
         seconds = _run(sides, len(images[0]), directory)
         result = [{"classes": one.classes, "seconds": each} for one, each in zip(found, seconds, strict=True)]
         (directory / RESULT).write_text(json.dumps({"sides": result}))
-    except ToolFailure as failure:
-        (directory / RESULT).write_text(json.dumps({"failure": str(failure)}))
-    except StartupFailure as failure:
-        (directory / RESULT).write_text(json.dumps({"failure": str(translated(failure))}))
+    except Exception as error:  # noqa: BLE001 (told by the process that waits, which has the terminal)
+        (directory / RESULT).write_text(json.dumps({"failure": str(failure_of(error))}))
     return 0
 
 
@@ -75,6 +90,21 @@ def images_file(number: int) -> str:
 def logits_file(number: int) -> str:
     """The name of the array with the answers of the first (0) or the second (1) model."""
     return f"logits-{number}.npy"
+
+
+def save(path: Path, array: Images | Logits) -> None:
+    """Writes an array as `np.save` does, which would not say why it cannot.
+
+    Args:
+        path: of the file.
+        array: contiguous.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    written.save(path, [header.getbuffer(), array.data.cast("B")])
 
 
 def _opened(side: dict[str, Any]) -> Opened:
@@ -92,7 +122,7 @@ def _of_images(found: Opened, images: Images) -> Asked:
     def read(number: int) -> Images:
         return np.array(images[number : number + 1], order="K")  # writable, as preprocessing hands it over
 
-    return Asked(model=found.model, read=read)
+    return Asked(path=found.path, model=found.model, read=read)
 
 
 def _of_pixels(found: Opened, pictures: Sequence[str]) -> Asked:
@@ -106,7 +136,7 @@ def _of_pixels(found: Opened, pictures: Sequence[str]) -> Asked:
         image = np.asarray(decode(data, shorter_side=resized_side(found.image_size)))
         return np.ascontiguousarray(image.transpose(2, 0, 1)[np.newaxis])
 
-    return Asked(model=model.of_pixels, read=read)
+    return Asked(path=found.path, model=model.of_pixels, read=read)
 
 
 def _run(sides: Sequence[Asked], count: int, directory: Path) -> list[float]:
@@ -119,17 +149,15 @@ def _run(sides: Sequence[Asked], count: int, directory: Path) -> list[float]:
     rounds = max(count, LEAST_TIMED)
     for turn in range(-WARM_UP, rounds):
         for side, given, taken in zip(sides, answers, seconds, strict=True):
-            image = side.read(turn % count)
-            began = time.process_time()
-            logits = side.model(image)
+            logits, took = side.answer(turn % count)
             if turn >= 0:
-                taken.append(time.process_time() - began)
+                taken.append(took)
             if 0 <= turn < count:
                 given.append(logits)
         if turn >= 0:
             print(turn + 1, rounds, flush=True)  # noqa: T201 (read by `agreement`)
     for number, given in enumerate(answers):
-        np.save(directory / logits_file(number), np.concatenate(given))
+        save(directory / logits_file(number), np.concatenate(given))
     return [statistics.median(taken) for taken in seconds]
 
 

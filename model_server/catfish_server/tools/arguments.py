@@ -1,15 +1,13 @@
-"""What several verbs share: the flags that say what a `CatfishModel` would of a file, and those about pictures."""
+"""The flags that several verbs share: what a `CatfishModel` would say of a file, and those about pictures.
+
+Like `command_line` it imports nothing that is not Python's own.
+"""
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from catfish_server import readers
-from catfish_server.tools import samples
-from catfish_server.tools.opened import Opened, Source
-from catfish_server.tools.report import Report
-from catfish_server.tools.samples import Preparation, Samples
 
 
 def read(reader: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -108,47 +106,4 @@ def add_limit(parser: argparse.ArgumentParser, *, default: int) -> None:
         default=default,
         metavar="N",
         help=f"most pictures to look at; default: {default}",
-    )
-
-
-def pictures(
-    directory: Path,
-    opened: Opened | Preparation,
-    *,
-    limit: int,
-    report: Report,
-    use: str = "reading the pictures",
-) -> Samples:
-    """The pictures in a directory, as a model takes them.
-
-    Args:
-        directory: of the pictures.
-        opened: the model, or what is done to pictures for it.
-        limit: the most to read.
-        report: told how many are read.
-        use: what they are read for, as `report` says it.
-
-    Raises:
-        ToolFailure: there are none, or one is no picture that the server would take.
-    """
-    return samples.read(
-        directory,
-        image_size=opened.image_size,
-        mean=opened.mean,
-        std=opened.std,
-        limit=limit,
-        progress=lambda done, total: report.progress(use, done, total),
-    )
-
-
-def source(path: Path, arguments: argparse.Namespace) -> Source:
-    """A file as the flags of `add_model` describe it."""
-    return Source(
-        path=path,
-        architecture=arguments.architecture,
-        classes=arguments.classes,
-        image_size=arguments.image_size,
-        mean=arguments.mean,
-        std=arguments.std,
-        trusted=arguments.trust,
     )

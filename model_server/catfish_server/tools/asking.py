@@ -37,7 +37,8 @@ def write(
     """Writes the images for the first (0) or the second (1) model, and keeps their names and labels alone."""
     taken = samples if isinstance(samples, Samples) else samples()
     # Channels last, in which they lie in memory: nothing is copied.
-    np.save(directory / answers.images_file(number), np.ascontiguousarray(taken.images.transpose(0, 2, 3, 1)))
+    images = np.ascontiguousarray(taken.images.transpose(0, 2, 3, 1))
+    answers.save(directory / answers.images_file(number), images)
     return taken.names, taken.labels
 
 
@@ -68,7 +69,8 @@ def _told(directory: Path, sides: Sequence[Source], progress: Callable[[int, int
     with (
         errors.open("wb") as stderr,
         subprocess.Popen(
-            [sys.executable, "-m", answers.__name__, str(directory)],
+            # -P: a torch.py or a json.py that lies in the current directory is the user's, and nobody's module.
+            [sys.executable, "-P", "-m", answers.__name__, str(directory)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -94,5 +96,10 @@ def _told(directory: Path, sides: Sequence[Source], progress: Callable[[int, int
 
 def _unexpected(code: int, errors: Path, sides: Sequence[Source]) -> str:
     lines = errors.read_text(errors="replace").strip().splitlines()
-    ended = signal.Signals(-code).name if code < 0 else (lines[-1][:DETAIL] if lines else f"exit code {code}")
+    if code == -signal.SIGKILL:
+        ended = "the process was killed, as happens where there is not enough memory"
+    elif code < 0:
+        ended = f"the process ended with {signal.Signals(-code).name}"
+    else:
+        ended = lines[-1][:DETAIL] if lines else f"the process ended with exit code {code}"
     return f"{' and '.join(str(side.path) for side in sides)} could not be run beside each other: {ended}"

@@ -18,7 +18,7 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from catfish_server.models.model import Images
-from catfish_server.tools.errors import ToolFailure
+from catfish_server.tools.errors import ToolFailure, cause
 from catfish_server.tools.opened import Opened
 from catfish_server.weights.formats import CODE, Format
 
@@ -127,13 +127,10 @@ def _prepared(source: Path) -> Iterator[Path]:
         # The symbolic inference is for transformers with free sizes, and fails on some graphs of torch's exporter.
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
         yield prepared
-    except (ToolFailure, OSError):
+    except (ToolFailure, OSError, ModuleNotFoundError):
         raise
     except Exception as error:  # it raises whatever its dozens of operators do
-        detail = " ".join(str(error).split())[:200]
-        raise ToolFailure(
-            f"ONNX Runtime cannot quantize this model: {type(error).__name__}: {detail}"
-        ) from error
+        raise ToolFailure(f"ONNX Runtime cannot quantize this model: {cause(error)}") from error
     finally:
         prepared.unlink(missing_ok=True)
 

@@ -4,7 +4,6 @@ Every verb reads models through it. It imports torch only where the file needs i
 """
 
 import contextlib
-import hashlib
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 from catfish_server.errors import StartupFailure, UnsupportedFormat
 from catfish_server.models.pixels import PREPROCESS, Preprocess, Triple
 from catfish_server.settings import IMAGENET_MEAN, IMAGENET_STD
-from catfish_server.tools import metadata
+from catfish_server.tools import files, metadata
 from catfish_server.tools.errors import OPTION, ToolFailure, translated
 from catfish_server.tools.metadata import About
 from catfish_server.weights import fetch, formats
@@ -159,12 +158,6 @@ def weights(path: Path, kind: Format) -> "tuple[StateDict, str]":
     return found, fetched.sha256
 
 
-def sha256(path: Path) -> str:
-    """The digest of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 @contextlib.contextmanager
 def told(option: str = OPTION) -> Iterator[None]:
     """Says what would end a server's start-up in the words of this command line; see `translated`."""
@@ -174,22 +167,6 @@ def told(option: str = OPTION) -> Iterator[None]:
         raise translated(failure, option) from failure
 
 
-def identify(path: Path) -> Format:
-    """The format of a file, told by its bytes.
-
-    Raises:
-        ToolFailure: it is none that is read, or cannot be read.
-    """
-    try:
-        if not path.is_file():
-            raise ToolFailure(f"{path}: {'is not a file' if path.exists() else 'there is no such file'}")
-        return formats.identify(path, vouched=True)
-    except UnsupportedFormat as failure:
-        raise ToolFailure(f"{path} {failure}") from failure
-    except OSError as error:
-        raise ToolFailure(f"{path}: cannot be read: {error.strerror}") from error
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Opening:
     """One opening of a source."""
@@ -197,7 +174,7 @@ class _Opening:
     source: Source
 
     def done(self) -> Opened:
-        kind = identify(self.source.path)
+        kind = files.identify(self.source.path)
         texts = metadata.read(self.source.path, kind)
         about = About.read(texts)
         size = self.source.image_size or about.image_size or IMAGE_SIZE

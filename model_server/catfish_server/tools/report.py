@@ -1,9 +1,14 @@
 """What a verb says: how far it is to a person who waits, and its result to a person or a program."""
 
+import contextlib
+import io
 import json
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
+
+from catfish_server.tools.errors import ToolFailure
 
 Value = str | int | float | bool | None
 Result = Mapping[str, "Value | Sequence[Value] | Result | Sequence[Result]"]
@@ -17,14 +22,24 @@ class Report:
         as_json: whether the result is one JSON object instead of a table.
         out: for the result.
         err: for progress, where it is a terminal, and for notes.
+        check: called at each progress; it raises what is to end the work.
     """
 
-    def __init__(self, *, as_json: bool, out: TextIO | None = None, err: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        as_json: bool,
+        out: TextIO | None = None,
+        err: TextIO | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._check = check
         self._as_json = as_json
-        self._out = out or sys.stdout
-        self._err = err or sys.stderr
+        self._out = out or sys.stdout or io.StringIO()  # None where the descriptor is closed
+        self._err = err or sys.stderr or io.StringIO()
         self._shown = 0
         self.notes: list[str] = []
+        self._asides: list[str] = []
 
     def progress(self, text: str, done: int | None = None, total: int | None = None) -> None:
         """Says what is being done now, in the place of what was said last; only to a terminal.
@@ -34,11 +49,11 @@ class Report:
             done: how much of it, None: nobody knows.
             total: of `done`.
         """
+        self._check()
         if not self._err.isatty():
             return
         line = text if done is None else f"{text}: {done}/{total}"
-        self._err.write(f"\r{line:<{self._shown}}")
-        self._err.flush()
+        self._complain(f"\r{line:<{self._shown}}")
         self._shown = len(line)
 
     def note(self, text: str) -> None:
@@ -46,24 +61,70 @@ class Report:
         self.clear()
         self.notes.append(text)
         if not self._as_json:
-            self._err.write(f"note: {text}\n")
+            self._complain(f"note: {text}\n")
+
+    def aside(self, text: str) -> None:
+        """Keeps something for a note beside the result; where there is none, nobody needs it."""
+        if text not in self._asides:
+            self._asides.append(text)
 
     def result(self, result: Result) -> None:
-        """Prints the result, once."""
+        """Prints the result, once.
+
+        Raises:
+            ToolFailure: it cannot be printed; a reader that has seen enough, such as head, is none.
+        """
         self.clear()
+        for text in self._asides:
+            self.note(text)
+        whole = {**result, "notes": self.notes} if self.notes else result
+        text = self._json(whole) if self._as_json else "".join(f"{line}\n" for line in table(result))
+        try:
+            self._print(text)
+        except BrokenPipeError:
+            return
+        except OSError as error:
+            raise ToolFailure(f"standard output cannot be written: {error.strerror}") from error
+
+    def failure(self, text: str, exit_code: int) -> None:
+        """Says why there is no result: one line, and with `--json` the same as the object that a program waits for."""
+        self.clear()
+        self._complain(f"catfish: {text}\n")
         if self._as_json:
-            whole = {**result, "notes": self.notes} if self.notes else result
-            self._out.write(json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
-        else:
-            self._out.write("".join(f"{line}\n" for line in table(result)))
-        self._out.flush()
+            notes = {"notes": self.notes} if self.notes else {}
+            with contextlib.suppress(OSError):
+                self._print(self._json({"error": text, "exit_code": exit_code, **notes}))
 
     def clear(self) -> None:
         """Takes away what `progress` has left on the terminal."""
         if self._shown:
-            self._err.write(f"\r{' ' * self._shown}\r")
-            self._err.flush()
+            self._complain(f"\r{' ' * self._shown}\r")
             self._shown = 0
+
+    def _json(self, whole: Result) -> str:
+        """An object as a person can read it, where the output has all of its signs."""
+        text = json.dumps(whole, indent=2, ensure_ascii=False)
+        return (text if text == self._printable(text) else json.dumps(whole, indent=2)) + "\n"
+
+    def _printable(self, text: str) -> str:
+        """The text with escapes for what the output has no signs for: not each is UTF-8, nor each name of a file."""
+        encoding = self._out.encoding or "utf-8"
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+
+    def _print(self, text: str) -> None:
+        try:
+            self._out.write(self._printable(text))
+            self._out.flush()
+        except OSError:
+            if self._out is sys.stdout:  # else Python complains once more as it ends
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise
+
+    def _complain(self, text: str) -> None:
+        """Writes to standard error; where nobody reads it the work goes on."""
+        with contextlib.suppress(OSError):
+            self._err.write(text)
+            self._err.flush()
 
 
 def table(result: Result) -> list[str]:

@@ -5,6 +5,7 @@
 it, take this file, its test and the option away.
 """
 
+import io
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ import torch
 from torch import nn
 
 from catfish_server.models.model import Images
-from catfish_server.tools.errors import ToolFailure, first_line
+from catfish_server.tools import written
+from catfish_server.tools.errors import ToolFailure, cause
 from catfish_server.tools.opened import Opened
 from catfish_server.weights.formats import PROGRAMS
 
@@ -46,14 +48,20 @@ def static(opened: Opened, target: Path, images: Images) -> None:
     example = torch.from_numpy(np.ascontiguousarray(images[:1].repeat(2, axis=0)))
     with _quietly(), torch.no_grad():
         made = torch.jit.trace(_converted(opened.module, images, example), example, check_trace=False)  # type: ignore[no-untyped-call]
-        torch.jit.save(made, target)
+        _save(made, target, {})
 
 
 def annotate(path: Path, texts: Mapping[str, str]) -> None:
     """Writes named texts into a file of `static`."""
     with _quietly():
         module = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
-        torch.jit.save(module, path, _extra_files=dict(texts))
+        _save(module, path, texts)
+
+
+def _save(module: nn.Module, path: Path, texts: Mapping[str, str]) -> None:
+    whole = io.BytesIO()
+    torch.jit.save(module, whole, _extra_files=dict(texts))
+    written.save(path, [whole.getbuffer()])
 
 
 def _converted(module: nn.Module, images: Images, example: torch.Tensor) -> nn.Module:
@@ -74,7 +82,7 @@ def _converted(module: nn.Module, images: Images, example: torch.Tensor) -> nn.M
             prepared(torch.from_numpy(np.ascontiguousarray(image[np.newaxis])))
         made: nn.Module = quantize_fx.convert_fx(prepared)
     except Exception as error:  # torch has a dozen classes for what it cannot follow
-        raise ToolFailure(f"torch cannot quantize this model: {first_line(error)}; {OTHERWISE}") from error
+        raise ToolFailure(f"torch cannot quantize this model: {cause(error)}; {OTHERWISE}") from error
     return made
 
 

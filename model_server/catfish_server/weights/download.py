@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import http.client
+import logging
 import re
 import time
 from collections.abc import Callable
@@ -10,7 +11,10 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from catfish_server.weights import transport
-from catfish_server.weights.transport import Interrupted
+from catfish_server.weights.pace import Pace
+from catfish_server.weights.transport import Busy, Interrupted
+
+logger = logging.getLogger(__name__)
 
 CHUNK_BYTES = 256 * 1024
 
@@ -21,14 +25,20 @@ class Limits:
 
     Attributes:
         tries: in a row that may fail; one that brought `progress_bytes` starts the count anew.
-        stall_seconds: without a byte after which a try has failed.
+        busy_tries: that may be answered with "come again later" in a row, counted apart from those.
+        stall_seconds: after which a try has failed that has brought nothing, or less than `least_bytes`.
+        least_bytes: in each of those times: 64 KiB in 20 s, at which 100 MB would take eight hours.
         backoff_seconds: before the second try, doubled before each further one.
+        wait_seconds: before a try at most, also where the server asks for more.
         progress_bytes: new bytes that make a failed try count as progress.
     """
 
     tries: int = 3
+    busy_tries: int = 8
     stall_seconds: float = 20.0
+    least_bytes: int = 64 * 1024
     backoff_seconds: float = 1.0
+    wait_seconds: float = 20.0
     progress_bytes: int = 1024 * 1024
 
 
@@ -69,24 +79,37 @@ class Download:
             The sha256 of the bytes in the file, as hexadecimal digits.
 
         Raises:
-            Interrupted: the last try failed too; the text says how.
+            Interrupted: the last try failed too, or was answered with "come again later"; the text says how.
             Refused: the server does not hand it out.
             OSError: the file cannot be written; ENOSPC also before, when there is no room for all of it.
         """
-        failed, furthest = 0, 0
+        failed, busy, furthest = 0, 0, 0
         while True:
             try:
                 self._attempt()
-            except Interrupted:
+            except Interrupted as interrupted:
                 # Progress is measured against the furthest point ever reached: a server that always starts
                 # over and always cuts does not keep us here for ever.
-                failed = 1 if self._done >= furthest + self._limits.progress_bytes else failed + 1
+                if self._done >= furthest + self._limits.progress_bytes:
+                    failed, busy = 0, 0
                 furthest = max(furthest, self._done)
-                if failed >= self._limits.tries:
-                    raise
-                time.sleep(self._limits.backoff_seconds * 2 ** (failed - 1))
+                if isinstance(interrupted, Busy):
+                    busy += 1
+                    self._wait(interrupted, number=busy, tries=self._limits.busy_tries)
+                else:
+                    failed += 1
+                    self._wait(interrupted, number=failed, tries=self._limits.tries)
             else:
                 return self._digest.hexdigest()
+
+    def _wait(self, interrupted: Interrupted, *, number: int, tries: int) -> None:
+        """Waits before the next try; raises what ended this one where it was the last."""
+        if number >= tries:
+            raise interrupted
+        asked = interrupted.after_seconds if isinstance(interrupted, Busy) else 0.0
+        seconds = min(max(self._limits.backoff_seconds * 2 ** (number - 1), asked), self._limits.wait_seconds)
+        logger.warning("The download %s; the next try is in %.1f s.", interrupted, seconds)
+        time.sleep(seconds)
 
     def _attempt(self) -> None:
         """One request: resumes where the last one stopped if the server still has the same file."""
@@ -95,7 +118,8 @@ class Download:
             headers |= {"Range": f"bytes={self._done}-", "If-Range": self._validator}
         else:
             self._start_over()
-        response = transport.get(self._url(), headers=headers, timeout_seconds=self._limits.stall_seconds)
+        pace = Pace(seconds=self._limits.stall_seconds, least_bytes=self._limits.least_bytes)
+        response = transport.get(self._url(), headers=headers, pace=pace)
         with response:
             self._accept(response)
             self._copy(response)

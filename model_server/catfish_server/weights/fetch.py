@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from catfish_server.errors import ChecksumMismatch, WeightsForbidden, WeightsNotFound, WeightsUnreachable
-from catfish_server.weights import transport
+from catfish_server.weights import exhausted, transport
 from catfish_server.weights.download import CHUNK_BYTES, Download, Limits
 from catfish_server.weights.location import Location
 from catfish_server.weights.signing import request_url
@@ -22,9 +22,6 @@ from catfish_server.weights.signing import request_url
 Progress = Callable[[int, int | None], None]
 
 PART_SUFFIX = ".part"
-
-NO_ROOM = "does not fit: the disk is full; give the pod more ephemeral storage"
-"""What is said of weights wherever the disk ends: as they come, and where they are written once more to be loaded."""
 
 Version = tuple[int, int, int, int, int]
 """What differs after a file was written to or replaced: the kernel sets ctime, and nobody else can."""
@@ -120,6 +117,7 @@ def private_directory(parent: Path) -> Path:
     """A directory in a shared one that only this user can write to, with leftovers of dead downloads removed.
 
     Raises:
+        DiskFull: there is no room for it.
         WeightsUnreachable: there can be none.
     """
     directory = parent / f"catfish-weights-{os.getuid()}"
@@ -133,6 +131,8 @@ def private_directory(parent: Path) -> Path:
         for leftover in directory.glob(f"*{PART_SUFFIX}"):
             _remove_if_dead(leftover)
     except OSError as error:
+        if failure := exhausted.failure_of(error):
+            raise failure from error
         raise WeightsUnreachable(f"{parent}: cannot hold the weights: {error.strerror}") from error
     return directory
 
@@ -229,7 +229,8 @@ def _hash(source: BinaryIO, progress: Progress, *, sink: BinaryIO | None = None)
 def _failures(location: Location) -> Iterator[None]:
     """Turns what goes wrong with bytes into what it means for the author of the spec."""
     try:
-        yield
+        with exhausted.told(location):
+            yield
     except transport.Refused as refused:
         raise refused.failure(location.says(str(refused))) from refused
     except transport.Interrupted as interrupted:
@@ -243,7 +244,5 @@ def _failures(location: Location) -> Iterator[None]:
             location.says("may not be read by the user that the server runs as")
         ) from error
     except OSError as error:
-        if error.errno in transport.DISK_FULL:
-            raise WeightsUnreachable(location.says(NO_ROOM)) from error
         code = errno.errorcode.get(error.errno or 0, "I/O error")
         raise WeightsUnreachable(location.says(f"cannot be brought here: {code}")) from error

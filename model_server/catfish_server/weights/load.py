@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from catfish_server.errors import UnsafeWeights, UnsupportedFormat, WeightsUnreachable
-from catfish_server.weights import statedict
+from catfish_server.errors import DamagedWeights, UnsafeWeights, WeightsUnreachable
+from catfish_server.weights import exhausted, statedict
 from catfish_server.weights.fetch import Fetched
 from catfish_server.weights.formats import Format
 from catfish_server.weights.local import failures
@@ -77,12 +77,12 @@ def _safetensors(path: Path, heartbeat: Callable[[], None]) -> StateDict:
         raise UnsafeWeights(f"has a header of {header} bytes; weights need no more than {MAX_HEADER_BYTES}")
     tensors: dict[str, torch.Tensor] = {}
     try:
-        with safe_open(path, framework="pt") as opened:
+        with exhausted.told(), safe_open(path, framework="pt") as opened:
             metadata = opened.metadata() or {}
             for key in opened.keys():  # noqa: SIM118 (it is no mapping)
                 tensors[key] = statedict.float32(key, opened.get_tensor(key))
                 heartbeat()
     except (SafetensorError, json.JSONDecodeError) as error:
-        raise UnsupportedFormat("is a damaged safetensors file, or one that is cut short") from error
+        raise DamagedWeights("is a safetensors file that is cut short or damaged; upload it again") from error
     unwrapped = statedict.without_prefix(statedict.unwrap(tensors))
     return StateDict(tensors=unwrapped, classes=metadata.get("classes") or None)

@@ -6,9 +6,9 @@ It imports neither torch nor safetensors: a server of an ONNX model has no need 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from catfish_server.errors import StartupFailure, WeightsUnreachable
-from catfish_server.weights import formats, transport
-from catfish_server.weights.fetch import NO_ROOM, Fetched
+from catfish_server.errors import DiskFull, OutOfMemory, StartupFailure, WeightsUnreachable
+from catfish_server.weights import exhausted, formats
+from catfish_server.weights.fetch import Fetched
 from catfish_server.weights.formats import Format
 from catfish_server.weights.location import Location
 
@@ -18,6 +18,8 @@ def identify(fetched: Fetched, *, location: Location, architecture: str) -> Form
 
     Raises:
         UnsupportedFormat: it is not.
+        WebPage: it is none at all.
+        DamagedWeights: it is empty, or its end is missing.
         WeightsUnreachable: it cannot be read.
     """
     with failures(location):
@@ -30,10 +32,11 @@ def identify(fetched: Fetched, *, location: Location, architecture: str) -> Form
 def failures(location: Location) -> Iterator[None]:
     """Says of what goes wrong where the file came from."""
     try:
-        yield
+        with exhausted.told(location):
+            yield
+    except (DiskFull, OutOfMemory):
+        raise  # it names its field itself
     except StartupFailure as failure:
         raise type(failure)(location.says(str(failure))) from failure
     except OSError as error:
-        if error.errno in transport.DISK_FULL:
-            raise WeightsUnreachable(location.says(NO_ROOM)) from error
         raise WeightsUnreachable(location.says(f"cannot be read: {error.strerror}")) from error

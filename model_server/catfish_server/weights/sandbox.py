@@ -18,7 +18,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from catfish_server import errors
-from catfish_server.errors import StartupFailure, UnsafeWeights, UnsupportedFormat
+from catfish_server.errors import StartupFailure, UnsafeWeights
+from catfish_server.weights import exhausted
 
 MIB = 1024 * 1024
 MEMORY_FACTOR = 3
@@ -39,8 +40,15 @@ NICE = 5
 
 VERDICTS: Mapping[str, type[StartupFailure]] = {
     failure.reason: failure
-    for failure in (errors.UnsupportedFormat, errors.UnsafeWeights, errors.NonFiniteWeights)
+    for failure in (
+        errors.UnsupportedFormat,
+        errors.PickledModel,
+        errors.DamagedWeights,
+        errors.UnsafeWeights,
+        errors.NonFiniteWeights,
+    )
 }
+"""What the child may say of a file."""
 
 
 class Sandbox:
@@ -68,13 +76,16 @@ class Sandbox:
 
         Raises:
             UnsupportedFormat: the file does not hold weights; the text completes "the file …".
+            PickledModel: it holds a module.
+            DamagedWeights: it is cut short or damaged.
             UnsafeWeights: the file asked for more than weights need.
+            OutOfMemory: the pod has less.
             OSError: the file cannot be read, or there is no room for the other one.
         """
         try:
             self._pipe.send_bytes(json.dumps([os.fspath(source), os.fspath(target)]).encode())
         except OSError:  # it was killed while it imported torch
-            raise UnsafeWeights(_death(self._reap())) from None
+            raise _death(self._reap()) from None
         deadline = time.monotonic() + WALL_SECONDS
         while not self._pipe.poll(1.0):
             heartbeat()
@@ -84,7 +95,7 @@ class Sandbox:
         try:
             reply = json.loads(self._pipe.recv_bytes(maxlength=65536))
         except (EOFError, OSError):
-            raise UnsafeWeights(_death(self._reap())) from None
+            raise _death(self._reap()) from None
         self.close()
         if reply is None:
             return
@@ -106,16 +117,16 @@ class Sandbox:
         return os.waitpid(pid, 0)[1] if pid else 0
 
 
-def _death(status: int) -> str:
+def _death(status: int) -> StartupFailure:
     """What the end of a child without a word means."""
     if os.WIFSIGNALED(status):
         killer = os.WTERMSIG(status)
         if killer == signal.SIGXCPU:
-            return "took more processor time to load than weights need"
-        if killer == signal.SIGKILL:
-            return "needed more memory to load than the pod may use; raise spec.resources.limits.memory"
-        return f"ended the process that loaded it ({signal.Signals(killer).name})"
-    return f"ended the process that loaded it (exit code {os.waitstatus_to_exitcode(status)})"
+            return UnsafeWeights("took more processor time to load than weights need")
+        if killer == signal.SIGKILL:  # by the kernel, where its own limits allow more than the pod's
+            return exhausted.of_pod()
+        return UnsafeWeights(f"ended the process that loaded it ({signal.Signals(killer).name})")
+    return UnsafeWeights(f"ended the process that loaded it (exit code {os.waitstatus_to_exitcode(status)})")
 
 
 def _serve(pipe: "multiprocessing.connection.Connection[bytes, bytes]", *, likely: bool) -> None:
@@ -144,16 +155,14 @@ def _verdict(
     """None when the file is converted, else why it is not."""
     try:
         convert(source, target)
-    except (UnsupportedFormat, UnsafeWeights) as failure:
+    except StartupFailure as failure:
         return {"reason": failure.reason, "text": str(failure)}
-    except MemoryError:
-        return {"reason": UnsafeWeights.reason, "text": "asked for more memory than weights need"}
-    except RuntimeError as error:
-        if "allocate memory" in str(error):  # torch's allocator has no class of its own
+    except Exception as error:
+        if exhausted.is_memory(error):  # by the limits of this process, and not by the pod's
             return {"reason": UnsafeWeights.reason, "text": "asked for more memory than weights need"}
+        if isinstance(error, OSError):
+            return {"errno": error.errno or 0, "text": error.strerror or "I/O error"}
         raise
-    except OSError as error:
-        return {"errno": error.errno or 0, "text": error.strerror or "I/O error"}
     return None
 
 

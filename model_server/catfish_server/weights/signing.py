@@ -5,18 +5,21 @@ shown to anybody.
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import obstore
-from obstore.store import GCSStore, S3Store
+from obstore.store import GCSStore
 
+from catfish_server.credentials import amazon, azure, google
+from catfish_server.credentials.unusable import Unusable
 from catfish_server.errors import InvalidSpec
 from catfish_server.weights.location import Location
+from catfish_server.weights.transport import Interrupted
 
 SIGNED_FOR = timedelta(hours=1)
 """How long a signed address can be used; each try signs anew, so this bounds one try alone."""
@@ -24,21 +27,9 @@ SIGNED_FOR = timedelta(hours=1)
 CLOCK_SKEW = timedelta(minutes=5)
 """How far Azure's clock may be behind this one."""
 
-AWS_CREDENTIAL_SOURCES = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-)
-"""Variables that say where keys come from (boto3 and the AWS CLI read the same). With none of them a bucket is
-read anonymously: asking the metadata service of a cloud that may not be there would cost many seconds."""
-
-AWS_KEY_OPTIONS = {
-    "access_key_id": "AWS_ACCESS_KEY_ID",
-    "secret_access_key": "AWS_SECRET_ACCESS_KEY",
-    "session_token": "AWS_SESSION_TOKEN",
-}
-"""Options of the object-store client by the variables that the Secret sets."""
+CLIENT: Any = {"timeout": "10s", "connect_timeout": "5s", "allow_http": True}
+RETRIES: Any = {"max_retries": 0, "retry_timeout": timedelta(seconds=10)}
+"""For the keys of a pod's identity: the download tries again by itself, and the client hears no signal meanwhile."""
 
 GOOGLE = "https://storage.googleapis.com"
 
@@ -59,69 +50,61 @@ def request_url(location: Location, *, endpoint: str | None, env: Mapping[str, s
 
     Raises:
         InvalidSpec: the store cannot be addressed with these settings.
+        Interrupted: the pod's identity gives no keys at this moment.
     """
-    match location.kind:
-        case "s3":
-            return _amazon(location, endpoint, env)
-        case "gs":
-            return _google(location, endpoint, env)
-        case "az":
-            return _azure(location, endpoint, env)
-        case _:
-            return location.url
+    try:
+        match location.kind:
+            case "s3":
+                return _amazon(location, endpoint, env)
+            case "gs":
+                return _google(location, endpoint, env)
+            case "az":
+                return _azure(location, endpoint, env)
+            case _:
+                return location.url
+    except Unusable as error:
+        raise InvalidSpec(
+            location.says(f"cannot be signed for: {error} (spec.weights.credentialsSecretRef, spec.env)")
+        ) from error
 
 
 def _amazon(location: Location, endpoint: str | None, env: Mapping[str, str]) -> str:
-    anonymous = not any(env.get(name) for name in AWS_CREDENTIAL_SOURCES)
-    settings = {"AWS_ACCESS_KEY_ID": "anonymous", "AWS_SECRET_ACCESS_KEY": "anonymous"} if anonymous else env
-    config = {option: settings[name] for option, name in AWS_KEY_OPTIONS.items() if settings.get(name)}
-    config["region"] = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1"
-    if endpoint:
-        config["endpoint"] = endpoint
+    access = amazon.access(env, endpoint=endpoint)
     try:
-        store = S3Store(location.bucket, config=config, client_options={"allow_http": True})  # type: ignore[arg-type]  # a dict of its keys
+        store = access.store(location.bucket, client_options=CLIENT, retry_config=RETRIES)
         signed = obstore.sign(store, "GET", location.key, SIGNED_FOR)
     except Exception as error:
+        if access.source:
+            # Nothing of it is in the spec, and it may go on in a minute: an agent that starts, a role just granted.
+            raise Interrupted(f"failed: {access.source} leads to no keys") from error
         raise _unsigned(location) from error
-    return signed.split("?", 1)[0] if anonymous else signed
+    return signed.split("?", 1)[0] if access.anonymous else signed
 
 
 def _google(location: Location, endpoint: str | None, env: Mapping[str, str]) -> str:
     """With the key of a service account, in a variable or in a file; anonymous without one."""
     base = endpoint or GOOGLE
-    path, contents = env.get("GOOGLE_APPLICATION_CREDENTIALS"), env.get("GOOGLE_SERVICE_ACCOUNT_KEY")
-    if not path and not contents:
+    key = google.service_account_key(env)
+    if key is None:
         return f"{base}/{quote(f'{location.bucket}/{location.key}')}"
     try:
-        if contents:
-            store = GCSStore(location.bucket, config={"service_account_key": contents})
-        else:
-            store = GCSStore(location.bucket, config={"service_account": path or ""})
+        store = GCSStore(location.bucket, config={"service_account_key": key})
         signed = obstore.sign(store, "GET", location.key, SIGNED_FOR)
     except Exception as error:
-        raise _unsigned(location) from error
+        raise google.unusable_key(env) from error
     return base + signed.removeprefix(GOOGLE)
 
 
 def _azure(location: Location, endpoint: str | None, env: Mapping[str, str]) -> str:
     """With an account's key, or a token that somebody has signed already; anonymous without either."""
-    account = env.get("AZURE_STORAGE_ACCOUNT") or env.get("AZURE_STORAGE_ACCOUNT_NAME")
-    if not account:
-        raise InvalidSpec(
-            location.says(
-                "needs the name of its storage account: AZURE_STORAGE_ACCOUNT in spec.weights.credentialsSecretRef"
-            )
-        )
-    base = endpoint or f"https://{account}.blob.core.windows.net"
-    address = f"{base}/{quote(f'{location.bucket}/{location.key}')}"
-    if key := env.get("AZURE_STORAGE_KEY") or env.get("AZURE_STORAGE_ACCOUNT_KEY"):
-        return f"{address}?{_azure_token(location, account, key)}"
-    if token := env.get("AZURE_STORAGE_SAS_TOKEN", "").lstrip("?"):
-        return f"{address}?{token}"
-    return address
+    access = azure.access(env, endpoint=endpoint)
+    address = f"{access.base}/{quote(f'{location.bucket}/{location.key}')}"
+    if access.key:
+        return f"{address}?{_azure_token(location, access.account, access.key)}"
+    return f"{address}?{access.token}" if access.token else address
 
 
-def _azure_token(location: Location, account: str, key: str) -> str:
+def _azure_token(location: Location, account: str, key: bytes) -> str:
     """A service SAS (https://learn.microsoft.com/rest/api/storageservices/create-service-sas).
 
     Not the object-store client's: it signs the name as it is escaped in the URL, which the service does not, so
@@ -131,11 +114,7 @@ def _azure_token(location: Location, account: str, key: str) -> str:
     start, end = (moment.strftime("%Y-%m-%dT%H:%M:%SZ") for moment in (now - CLOCK_SKEW, now + SIGNED_FOR))
     resource = f"/blob/{account}/{location.bucket}/{location.key}"
     lines = ["r", start, end, resource, "", "", "", AZURE_VERSION, "b", *[""] * AZURE_FIELDS_AFTER]
-    try:
-        secret = base64.b64decode(key, validate=True)
-    except binascii.Error as error:
-        raise _unsigned(location) from error
-    signature = base64.b64encode(hmac.new(secret, "\n".join(lines).encode(), hashlib.sha256).digest())
+    signature = base64.b64encode(hmac.new(key, "\n".join(lines).encode(), hashlib.sha256).digest())
     fields = {"sv": AZURE_VERSION, "sr": "b", "sp": "r", "st": start, "se": end, "sig": signature.decode()}
     return urlencode(fields)
 

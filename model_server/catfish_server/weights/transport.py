@@ -10,17 +10,46 @@ import http.client
 import re
 import socket
 import ssl
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import IO, Any
 
 from catfish_server.errors import StartupFailure, WeightsForbidden, WeightsNotFound, WeightsUnreachable
+from catfish_server.weights.pace import Handler, Pace, TooSlow
 
 MAX_REDIRECTS = 5
 
-RETRIED_STATUSES = frozenset({408, 425, 429})
-"""Besides 5xx: statuses that ask to come again (RFC 9110, RFC 8470, RFC 6585)."""
+RETRIED_STATUSES = frozenset({408, 425})
+"""Besides 5xx: statuses after which the same request may succeed (RFC 9110, RFC 8470)."""
+
+BUSY_STATUSES = frozenset({429, 503})
+"""Statuses that ask to come again later (RFC 6585, RFC 9110)."""
+
+RETRIED_CODES = frozenset({b"RequestTimeout", b"RequestTimeoutException"})
+"""Error codes of S3's protocol after which the same request may succeed, though their status is 400
+(https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html)."""
+
+BUSY_CODES = frozenset(
+    {
+        b"SlowDown",
+        b"ServerBusy",
+        b"Throttling",
+        b"ThrottlingException",
+        b"ThrottledException",
+        b"RequestThrottled",
+        b"RequestThrottledException",
+        b"RequestLimitExceeded",
+        b"BandwidthLimitExceeded",
+        b"LimitExceededException",
+        b"TooManyRequestsException",
+        b"ProvisionedThroughputExceededException",
+    }
+)
+"""Error codes that ask to come again later, whatever their status: those that the AWS SDKs take for throttling
+(https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html), and Azure's."""
 
 UNKNOWN_KEY_CODES = frozenset(
     {b"InvalidAccessKeyId", b"SignatureDoesNotMatch", b"XAdminUserNotFound", b"PublicAccessNotPermitted"}
@@ -31,6 +60,7 @@ UNKNOWN_KEY_CODES = frozenset(
 CONNECTION_ERRORS: tuple[tuple[type[Exception], str], ...] = (
     (socket.gaierror, "failed: the host's name cannot be resolved"),
     (ssl.SSLCertVerificationError, "failed: the server's certificate is not trusted"),
+    (TooSlow, "stalled: too few bytes arrived in time"),
     (TimeoutError, "stalled: no byte arrived in time"),
     (ConnectionRefusedError, "failed: the connection was refused"),
     (ConnectionError, "was cut off"),
@@ -38,11 +68,21 @@ CONNECTION_ERRORS: tuple[tuple[type[Exception], str], ...] = (
 )
 """What each means, the more special ones first."""
 
-DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-
 
 class Interrupted(Exception):
     """This try failed and the next one may not; the text completes the sentence "the download …"."""
+
+
+class Busy(Interrupted):
+    """The server asks to come again later.
+
+    Attributes:
+        after_seconds: when, 0 where it does not say.
+    """
+
+    def __init__(self, text: str, *, after_seconds: float) -> None:
+        super().__init__(text)
+        self.after_seconds = after_seconds
 
 
 class Refused(Exception):
@@ -78,13 +118,13 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def get(url: str, *, headers: Mapping[str, str], timeout_seconds: float) -> http.client.HTTPResponse:
+def get(url: str, *, headers: Mapping[str, str], pace: Pace) -> http.client.HTTPResponse:
     """The answer to a GET, 200 or 206, its body not read yet.
 
     Args:
         url: http or https; it may hold a signature, so no error repeats it.
         headers: to send.
-        timeout_seconds: for the connection and for every single read.
+        pace: that the answer has to keep up; its seconds are also the most that the connection may take.
 
     Raises:
         Interrupted: another try may succeed.
@@ -93,8 +133,7 @@ def get(url: str, *, headers: Mapping[str, str], timeout_seconds: float) -> http
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=ssl.create_default_context()),
+        Handler(pace),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.HTTPDefaultErrorHandler(),
         _Redirects(),
@@ -102,7 +141,7 @@ def get(url: str, *, headers: Mapping[str, str], timeout_seconds: float) -> http
         opener.add_handler(handler)
     request = urllib.request.Request(url, headers=dict(headers))  # noqa: S310 (no other schemes)
     try:
-        response: Any = opener.open(request, timeout=timeout_seconds)
+        response: Any = opener.open(request, timeout=pace.seconds)
     except urllib.error.HTTPError as error:
         with error:
             raise _verdict(error) from None
@@ -118,22 +157,35 @@ def _verdict(error: urllib.error.HTTPError) -> Exception:
     """What a status other than success means."""
     status = error.code
     try:
-        code = re.search(rb"<Code>([A-Za-z0-9]{1,64})</Code>", error.read(2048))
+        found = re.search(rb"<Code>([A-Za-z0-9]{1,64})</Code>", error.read(2048))
     except (OSError, http.client.HTTPException):
-        code = None
-    answer = f"answered with status {status}" + (f" ({code[1].decode()})" if code else "")
-    if status in {401, 403} or (code and code[1] in UNKNOWN_KEY_CODES):
+        found = None
+    code = found[1] if found else b""
+    answer = f"answered with status {status}" + (f" ({code.decode()})" if code else "")
+    if status in BUSY_STATUSES or code in BUSY_CODES:
+        return Busy(answer, after_seconds=_retry_after(error.headers.get("Retry-After", "")))
+    if status in {401, 403} or code in UNKNOWN_KEY_CODES:
         return Refused(
             WeightsForbidden,
             f"{answer}: the keys in spec.weights.credentialsSecretRef are missing or refused",
         )
     if status in {404, 410}:
         return Refused(WeightsNotFound, f"{answer}: there is no such file")
-    if status >= 500 or status in RETRIED_STATUSES:
+    if status >= 500 or status in RETRIED_STATUSES or code in RETRIED_CODES:
         return Interrupted(answer)
     if 300 <= status < 400:
         return Refused(WeightsUnreachable, f"{answer}: a redirect that leads nowhere, or one too many")
     return Refused(WeightsUnreachable, answer)
+
+
+def _retry_after(text: str) -> float:
+    """The seconds that a header asks to wait, as a number or a date (RFC 9110, 10.2.3); 0 where it is neither."""
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def describe(error: Exception) -> str:

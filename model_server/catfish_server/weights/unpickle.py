@@ -16,16 +16,24 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from catfish_server.errors import UnsafeWeights, UnsupportedFormat
-from catfish_server.weights import formats, statedict
+from catfish_server.errors import (
+    DamagedWeights,
+    PickledModel,
+    StartupFailure,
+    UnsafeWeights,
+    UnsupportedFormat,
+)
+from catfish_server.weights import exhausted, formats, statedict
 
 SCANNED_BYTES = 16 * 1024 * 1024
-"""Of a pickle, in search of what tells a whole module from an attack."""
+"""Of a file, in search of what tells a whole module from an attack."""
 
 CONVERTED_FACTOR = 2
 CONVERTED_SLACK = 64 * 1024 * 1024
 """Tensors may share memory in the file and do not in safetensors; beyond this they are a bomb, not
 weights."""
+
+UNREADABLE = "is cut short or damaged: torch cannot read it; upload it again"
 
 
 def convert(source: Path, target: Path) -> None:
@@ -33,16 +41,15 @@ def convert(source: Path, target: Path) -> None:
 
     Raises:
         UnsupportedFormat: the file does not hold weights.
+        PickledModel: it holds a module.
+        DamagedWeights: it is cut short or damaged.
         UnsafeWeights: loading it asks for more than weights need.
         OSError: the file cannot be read, or there is no room for the other one.
     """
     torch.set_num_threads(1)  # threads would each take address space
-    zipped = zipfile.is_zipfile(source)
     with source.open("rb") as file:
-        starts_as_zip = file.read(4) == b"PK\x03\x04"
+        starts_as_zip = file.read(4) == formats.ARCHIVE
     if starts_as_zip:
-        if not zipped:
-            raise UnsupportedFormat("is cut short or damaged: a file of torch.save with its end missing")
         _check_archive(source)
     tensors = statedict.unwrap(_load(source, mmap=starts_as_zip))
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
@@ -56,15 +63,15 @@ def convert(source: Path, target: Path) -> None:
     try:
         save_file(dense, target)
     except SafetensorError as error:
-        raise OSError(errno.EIO, "the converted weights cannot be written") from error
+        # The library has one class for all its errors; what the system said stands at the end of its words.
+        code = re.search(r"os error (\d+)", str(error))
+        raise OSError(
+            int(code[1]) if code else errno.EIO, "the converted weights cannot be written"
+        ) from error
 
 
 def _check_archive(source: Path) -> None:
-    try:
-        with zipfile.ZipFile(source) as archive:
-            entries = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
-        raise UnsupportedFormat("is a damaged archive") from error
+    entries = formats.entries(source)
     kind = formats.of_entries([entry.filename for entry in entries])
     if kind in formats.CODE:
         raise UnsupportedFormat(
@@ -81,44 +88,44 @@ def _load(source: Path, *, mmap: bool) -> object:
     try:
         return torch.load(source, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
-        raise _refused(source, str(error)) from error
-    except (EOFError, IndexError, KeyError, UnicodeDecodeError) as error:
-        raise UnsupportedFormat("is cut short or damaged") from error
-    except (MemoryError, RecursionError, OverflowError) as error:
+        raise _refused(source, str(error), archive=mmap) from error
+    except (RecursionError, OverflowError) as error:
         raise UnsafeWeights(
             f"asked for more than weights need while it was loaded ({type(error).__name__})"
         ) from error
-    except RuntimeError as error:
-        # torch has one class for all its errors; its allocator is known by its words alone.
-        if re.search(r"allocate memory|not enough memory|ENOMEM|unable to mmap", str(error)):
+    except OSError:
+        raise
+    except Exception as error:  # torch checks little of what it reads, and trips over what is not there
+        if exhausted.is_memory(error):
             raise UnsafeWeights("asked for more memory than weights need while it was loaded") from error
-        raise UnsupportedFormat("is cut short or damaged: torch cannot read it") from error
+        raise DamagedWeights(UNREADABLE) from error
 
 
-def _refused(source: Path, text: str) -> UnsupportedFormat | UnsafeWeights:
+def _refused(source: Path, text: str, *, archive: bool) -> StartupFailure:
     """What it means that the safe unpickler refused the file."""
     named = re.search(r"GLOBAL ([A-Za-z_][\w.]{0,120})", text) or re.search(
         r"`?([\w.]{3,120})`? was not an allowed", text
     )
-    if named is None:
-        return UnsupportedFormat("is cut short or damaged: it is no pickle that torch.save wrote")
+    if named is None or named[1].endswith("."):  # the second half of a name is missing
+        return DamagedWeights(
+            "is cut short or damaged: it is no pickle that torch.save wrote; upload it again"
+        )
     if _holds_module(source):
-        return UnsupportedFormat(
+        return PickledModel(
             f"is a whole pickled model ({named[1]}), which is code and is never run here; where its class is "
             "known, save the weights alone: "
             "torch.save(torch.load('model.pt', weights_only=False).state_dict(), 'weights.pt')"
+        )
+    if archive and formats.is_damaged(source):
+        return DamagedWeights(
+            f"is damaged: it is not what its checksums say, and wants to load {named[1]}, which no weights need; "
+            "upload it again"
         )
     return UnsafeWeights(f"wants to load {named[1]}, which no weights need")
 
 
 def _holds_module(source: Path) -> bool:
     """Whether the pickle is that of an nn.Module, whose state always has these two names."""
-    if zipfile.is_zipfile(source):
-        with zipfile.ZipFile(source) as archive:
-            name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
-            with archive.open(name) as file:
-                pickled = file.read(SCANNED_BYTES)
-    else:
-        with source.open("rb") as plain:
-            pickled = plain.read(min(SCANNED_BYTES, os.fstat(plain.fileno()).st_size))
+    with source.open("rb") as file:  # in an archive of torch.save the pickle is what comes first
+        pickled = file.read(min(SCANNED_BYTES, os.fstat(file.fileno()).st_size))
     return b"_parameters" in pickled and b"_modules" in pickled

@@ -31,16 +31,33 @@ ADVICE: Final = {
         "Check the host in spec.weights.url and spec.weights.endpoint, "
         "and whether NetworkPolicies let the pods reach it."
     ),
+    "DiskFull": (
+        "Free space on the node, raise ephemeral-storage in spec.resources.requests so that the pod goes where there "
+        "is room, or serve a smaller file."
+    ),
     "ChecksumMismatch": (
         "Put the SHA-256 of the file that is meant into spec.weights.sha256 (sha256sum prints it), "
         "or upload the file again."
     ),
     "UnsupportedFormat": (
-        "Point spec.weights.url at a state_dict as torch.save or safetensors wrote it, "
-        "not at a web page, an archive or a half upload."
+        "Save the weights as one of the formats of docs/server.md, unpacked, "
+        "and let spec.model.architecture name the model, or the format of a file that is a whole model."
+    ),
+    "WebPage": (
+        "Put the address of the file itself into spec.weights.url, not that of a page about it, "
+        "and see that it can be read without a login."
+    ),
+    "PickledModel": (
+        "Save the weights alone where the model's class is known "
+        "(torch.save(model.state_dict(), path)), and use that file."
+    ),
+    "DamagedWeights": (
+        "Upload the file again and compare its size with the original's; "
+        "with spec.weights.sha256 a half upload is told before it is loaded."
     ),
     "UnsafeWeights": (
-        "Save the state_dict alone (torch.save(model.state_dict(), path)), not the whole model, and use that file."
+        "Find out where the file comes from: it may be an attack; "
+        "if it is yours, save the state_dict alone (torch.save(model.state_dict(), path))."
     ),
     "ArchitectureMismatch": (
         "Make spec.model (architecture, head, classes) say what the weights were trained as, or use the other weights."

@@ -15,6 +15,7 @@ DRAIN_LIMIT_SECONDS = 60
 the endpoints' controller may learn as late as this that it leaves."""
 VERIFICATION_DIR = "/verification"
 CLAIMS_DIR = "/mnt/pvc"
+WEIGHTS_SECRET_PREFIX = "CATFISH_WEIGHTS_SECRET_"  # noqa: S105 - a prefix of variables
 LOG_SECRET_PREFIX = "CATFISH_LOG_SECRET_"  # noqa: S105 - a prefix of variables
 SCRATCH_SIZE = "8Gi"
 """The room for weights while they are fetched; a pod that takes more is evicted."""
@@ -233,10 +234,11 @@ def _prediction_log(model: CatfishModel) -> dict[str, str | None]:
 
 
 def _secrets(model: CatfishModel) -> list[Json]:
-    """The Secrets whose keys become variables; the log's have a prefix, and so take none from the weights' own."""
+    """The Secrets whose keys become variables, each under a prefix: they are for the stores that they are of alone."""
     secrets: list[Json] = []
     if model.weights.credentials_secret:
-        secrets.append({"secretRef": {"name": model.weights.credentials_secret}})
+        own = {"secretRef": {"name": model.weights.credentials_secret}}
+        secrets.append({"prefix": WEIGHTS_SECRET_PREFIX} | own)
     if model.prediction_log and model.prediction_log.credentials_secret:
         own = {"secretRef": {"name": model.prediction_log.credentials_secret}}
         secrets.append({"prefix": LOG_SECRET_PREFIX} | own)

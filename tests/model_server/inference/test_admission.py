@@ -55,6 +55,30 @@ def test_a_call_is_accepted_as_a_whole_or_not_at_all(held):
     assert numbers(asked[1].result(30)) == [1, 2]
 
 
+def test_what_an_idle_thread_is_about_to_take_holds_no_place_that_a_call_needs(engines, pool):
+    idle, go_on = threading.Semaphore(0), threading.Event()
+
+    def hold_back(_batch):  # its pass has ended, and it has not looked yet for what comes next
+        idle.release()
+        assert go_on.wait(30)
+
+    engine = engines(lambda batch: batch, queue_length=4, max_batch=1, observed=hold_back)
+    engine.infer([image(0)], timeout_seconds=60)
+    assert idle.acquire(timeout=30)
+    try:
+        small = pool.submit(engine.infer, [image(1)], timeout_seconds=60)
+        until(lambda: engine.queued() == 1)
+        large = pool.submit(engine.infer, [image(number) for number in (2, 3, 4, 5)], timeout_seconds=60)
+        until(lambda: engine.queued() == 5 or large.done())
+        assert not large.done(), large.exception()
+        with pytest.raises(Overloaded, match="4 images are waiting already") as caught:
+            engine.infer([image(6)], timeout_seconds=60)
+    finally:
+        go_on.set()
+    assert caught.value.reason == "queue"
+    assert (numbers(small.result(30)), numbers(large.result(30))) == ([1], [2, 3, 4, 5])
+
+
 def test_a_call_that_could_never_wait_is_told_so(engines):
     engine = engines(lambda batch: batch, queue_length=4)
     with pytest.raises(TooManyImages, match="more than 4 images") as caught:

@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from catfish_server import errors
-from catfish_server.inference import bounded, build, exhausted
+from catfish_server.inference import bounded, build
 from catfish_server.inference.engines import memory
+from catfish_server.weights import exhausted
 from tests.model_server.inference.test_build import saved
 from tests.model_server.whole_models import SIZE
+from tests.spoiled_weights import hungry_onnx
 
 GPU, POD = r"^spec\.resources\.limits: the GPU", r"^spec\.resources\.limits\.memory: is not enough"
 
@@ -61,26 +63,8 @@ MIB = 2**20
 
 def hungry(tmp_path, floats):
     """A kilobyte of ONNX that asks for so many floats."""
-    import onnx
-    from onnx import TensorProto, helper
-
-    nodes = [
-        helper.make_node("ConstantOfShape", ["shape"], ["many"]),
-        helper.make_node("ReduceSum", ["many"], ["none"], keepdims=0),
-        helper.make_node("GlobalAveragePool", ["images"], ["means"]),
-        helper.make_node("Flatten", ["means"], ["flat"]),
-        helper.make_node("Add", ["flat", "none"], ["logits"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "hungry",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, SIZE, SIZE])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 3])],
-        [helper.make_tensor("shape", TensorProto.INT64, [1], [floats])],
-    )
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     path = tmp_path / "hungry.onnx"
-    onnx.save(made, path)
+    path.write_bytes(hungry_onnx(floats, SIZE))
     assert path.stat().st_size < 1000
     return path
 
@@ -92,7 +76,7 @@ def test_an_onnx_model_that_asks_for_more_memory_than_is_left_ends_with_a_senten
     real = resource.setrlimit
     monkeypatch.setattr(resource, "setrlimit", lambda *limit: (asked.append(limit), real(*limit)))
     monkeypatch.setattr(memory, "room", lambda: 64 * MIB)
-    with pytest.raises(errors.UnsafeWeights, match=r"^spec\.weights\.url: .*memory"):
+    with pytest.raises(errors.OutOfMemory, match=POD):
         built(hungry(tmp_path, 128 * MIB), architecture="onnx", classes=("a", "b", "c"))
     assert resource.getrlimit(resource.RLIMIT_AS) == before
     assert len(asked) >= 2

@@ -240,21 +240,18 @@ def test_a_call_that_waits_for_places_keeps_none_from_others(classifiers, monkey
         assert go_on.wait(30)
         yield GREY
 
-    def four():  # the engine has room for four that wait, so the ones must have left it
-        assert [len(future.result(30)) for future in ones] == [1, 1]
-        yield from [GREY] * 4
-
     with ThreadPoolExecutor(4) as pool:
         ones = [pool.submit(classifier.predict_all, one(), count=1) for _ in range(2)]
         try:
             assert all(decoding.acquire(timeout=30) for _ in ones)
-            large = pool.submit(classifier.predict_all, four(), count=4)
+            large = pool.submit(classifier.predict_all, [GREY] * 4, count=4)
             until(lambda: classifier._places._changed._waiters)
             assert len(classifier.predict_all([GREY] * 3, count=3)) == 3
             assert not large.done()
         finally:
             go_on.set()
         assert len(large.result(30)) == 4
+        assert [len(future.result(30)) for future in ones] == [1, 1]
 
 
 def test_it_says_what_runs_the_model_and_follows_a_replacement(classifiers):

@@ -52,9 +52,9 @@ def test_the_shorter_side_is_256_for_the_usual_224():
 
 @pytest.mark.parametrize(("size", "resized"), [((100, 2000), (110, 2200)), ((640, 480), (146, 110))])
 def test_a_resized_image_takes_the_room_of_its_whole_size_also_of_what_is_cut_off(size, resized):
-    room = Watched(50_000_000)
+    room = Watched(400_000_000)
     preprocess(picture(*size), image_size=96, mean=MEAN, std=STD, room=room)
-    assert (room.asked, room.taken) == ([resized[0] * resized[1]], 0)
+    assert (room.asked, room.taken) == ([8 * resized[0] * resized[1]], 0)
 
 
 def test_who_finds_no_room_to_resize_in_time_is_told_to_come_back():

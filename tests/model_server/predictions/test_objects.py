@@ -14,7 +14,7 @@ from catfish_server.predictions.buffer import Limits
 from catfish_server.predictions.sinks.objects import Objects
 from catfish_server.predictions.sinks.sink import Unavailable
 from localcluster.store import REGION, Store
-from tests.model_server.weights import emulators
+from tests.model_server.weights import emulators, recorder
 
 from . import xml_api
 from .conftest import batch, record, until
@@ -134,6 +134,22 @@ def test_a_store_that_is_down_for_a_while_gets_everything_afterwards(s3, logged)
     found = objects(opened(url, endpoint, env), "down").values()
     assert sorted(json.loads(line)["uuid"] for data in found for line in data.splitlines()) == sorted(taken)
     assert made.dropped() == {"records": 100}
+
+
+def test_a_store_that_asks_to_come_again_gets_the_log_and_is_read_back(s3, logged, tmp_path, capsys):
+    url, endpoint, env, _ = s3
+    with recorder.in_front_of(endpoint) as between:
+        between.answers = [503, 429, 408, 500]
+        sink = Objects(opened(url, between.url, env), prefix="busy")
+        sink.limits = Limits(records=10, size=1 << 20, linger_seconds=0.0)
+        made = logged(sink)
+        made.send(1)
+        until(lambda: made.count("delivered_total") == 1)
+        assert (len(between.seen), made.dropped()) == (5, {})
+        between.answers = [503, 429, 408]
+        words = ["export", f"{url}/busy", str(tmp_path / "train.jsonl"), "--endpoint", between.url]
+        assert command.run(words, env) == 0, capsys.readouterr().err
+        assert len(between.seen) == 5 + 3 + 2
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,9 @@ class Context:
     def cancel(self):
         self.active = False
 
+    def peer(self):
+        return "ipv4:127.0.0.1:9"
+
     def send_initial_metadata(self, metadata):
         pass
 

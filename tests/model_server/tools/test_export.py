@@ -168,6 +168,18 @@ def test_what_is_not_installed_is_named_with_the_line_that_installs_it(
     assert (code, told, complaint, list(tmp_path.iterdir())) == (3, "", line, [])
 
 
+@pytest.mark.parametrize("flag", [(), ("--with-preprocess",)], ids=["images", "raw pixels"])
+@pytest.mark.parametrize("given", [True, False], ids=["samples", "no samples"])
+def test_the_report_says_on_whose_pictures_it_was_checked(kit, tmp_path, catfish, given, flag):
+    words = (kit.weights, tmp_path / "m", "--architecture", "resnet18", "--image-size", 32, *flag)
+    samples = ("--samples", kit.pictures) if given else ()
+    code, told, complaint = catfish("export", "program", *words, *samples, "--json")
+    assert code == 0, complaint
+    facts = json.loads(told)
+    assert (facts["pictures"], facts["compared_on"]) == ((str(kit.pictures), 40) if given else ("made up", 8))
+    assert any("made up; with --samples" in note for note in facts.get("notes", [])) is not given
+
+
 def test_a_whole_model_is_not_exported_again(files, capsys, tmp_path):
     assert run(["export", "onnx", str(files.path("torchscript")), str(tmp_path / "out")]) == 3
     assert "a whole model already" in capsys.readouterr().err

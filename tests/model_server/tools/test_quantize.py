@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from catfish_server.inference.engines import onnx as engine
 from catfish_server.tools import metadata
-from catfish_server.tools.agreement import Agreement
+from catfish_server.tools.agreement import Agreement, Changed, lower_bound
 from catfish_server.tools.errors import Refused
 from catfish_server.tools.opened import Source
 from catfish_server.tools.verbs.quantize import gate
@@ -111,8 +111,33 @@ FOUND = Agreement(
 
 @pytest.mark.parametrize(("agreeing", "accepted"), [(297, True), (296, False)])
 def test_ninety_nine_in_a_hundred_must_agree(agreeing, accepted):
-    with nullcontext() if accepted else pytest.raises(Refused, match=f"{agreeing} of 300 pictures"):
-        gate(replace(FOUND, agreeing=agreeing))
+    changed = (Changed(name="a.png", before="cat", after="fish", label=None),) * (300 - agreeing)
+    found = replace(FOUND, agreeing=agreeing, changed=changed, lower_bound_95=lower_bound(agreeing, 300))
+    told = (
+        r"^nothing was written: 296 of 300 pictures \(98\.7%\) get the same class in 8 bits, and 99% of them must "
+        r"\(a\.png: cat, now fish\); of all pictures it may be as few as 97\.1% \(with 95% confidence\); "
+    )
+    with nullcontext() if accepted else pytest.raises(Refused, match=told):
+        gate(found)
+
+
+def test_files_that_name_other_classes_are_not_said_to_agree():
+    with pytest.raises(
+        Refused, match="one of both files names other classes, so that they cannot be compared"
+    ):
+        gate(replace(FOUND, max_difference=None))
+
+
+def test_what_is_judged_is_told_beside_the_bound_that_is_not(quantize):
+    code, told, complaint, _ = quantize()
+    assert code == 0, complaint
+    lines = dict(line.split("  ", 1) for line in told.splitlines())
+    assert (lines["least agreement"].strip(), lines["agreement"].strip()) == ("0.99", "1")
+    assert lines["agreement lower bound 95"].strip() == "0.9366"
+    assert (
+        "note: 40 pictures are few: judged is their own agreement, 100.0% where 99% are asked; that of all pictures "
+        "may be as low as 93.7% (with 95% confidence)\n"
+    ) in complaint
 
 
 def test_an_answer_that_is_not_finite_is_named():

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import subprocess
 import sys
 
 import pytest
@@ -55,6 +57,35 @@ def test_a_note_goes_beside_the_table_and_into_the_json():
     assert err.getvalue() == ""
     assert json.loads(out.getvalue()) == {"n": 1, "name": "é", "notes": ["few pictures"]}
     assert "é" in out.getvalue()
+
+
+def test_a_failure_is_a_line_and_in_json_an_object_with_the_notes_before_it():
+    told, out, err = report()
+    told.failure("it cannot be done", 3)
+    assert (out.getvalue(), err.getvalue()) == ("", "catfish: it cannot be done\n")
+    told, out, err = report(as_json=True)
+    told.note("few pictures")
+    told.failure("it cannot be done", 3)
+    assert err.getvalue() == "catfish: it cannot be done\n"
+    assert json.loads(out.getvalue()) == {
+        "error": "it cannot be done",
+        "exit_code": 3,
+        "notes": ["few pictures"],
+    }
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("name", ["é…", os.fsdecode(b"\xff")], ids=["signs that ASCII has not", "no UTF-8"])
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_a_name_that_the_output_has_no_signs_for_is_escaped(tmp_path, encoding, name):
+    (tmp_path / name).write_bytes(b"\x02\0\0\0\0\0\0\0{}")
+    environment = {"PYTHONPATH": ":".join(sys.path), "PYTHONIOENCODING": encoding}
+    asked = [sys.executable, "-m", "catfish_server.tools", "digest", "--json"]
+    for path, code in ((tmp_path / name, 0), (tmp_path / f"missing {name}", 3)):
+        done = subprocess.run([*asked, path], check=False, capture_output=True, env=environment)
+        assert (done.returncode, done.stderr.count(b"\n")) == (code, bool(code)), done.stderr
+        assert json.loads(done.stdout.decode(encoding))
+        assert b"Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

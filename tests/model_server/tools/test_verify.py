@@ -228,8 +228,9 @@ def test_an_answer_that_is_not_finite_is_told_as_in_the_pod(verify, kit, endless
     code, told, complaint = verify(
         endless, *flags, pictures=kit.pictures if "/" in name else kit.pictures / "cat"
     )
-    sentence = f"catfish: the model answers {name} with NaN or infinity\n"
-    assert (code, told, complaint) == (1, "", sentence)
+    sentence = f"the model answers {name} with NaN or infinity"
+    assert (code, complaint) == (1, f"catfish: {sentence}\n")
+    assert (json.loads(told)["error"] if words else told) == (sentence if words else "")
 
 
 def test_pictures_of_no_class_are_counted_and_not_judged(verify, kit, mixed):

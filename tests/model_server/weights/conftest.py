@@ -15,7 +15,7 @@ from catfish_server.weights.download import Limits
 from catfish_server.weights.fetch import Fetched
 from catfish_server.weights.sandbox import Sandbox
 
-QUICK = Limits(tries=3, stall_seconds=0.3, backoff_seconds=0.01)
+QUICK = Limits(tries=3, busy_tries=5, stall_seconds=0.3, backoff_seconds=0.01)
 DATA = bytes(range(256)) * 16384  # 4 MiB
 
 

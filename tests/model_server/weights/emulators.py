@@ -50,8 +50,9 @@ class Google:
 class Azure:
     url: str
 
-    def put(self, container, key, data):
-        self._put(container, {"restype": "container"}, {}, b"")
+    def put(self, container, key, data, *, public=False):
+        access = {"x-ms-blob-public-access": "blob"} if public else {}
+        self._put(container, {"restype": "container"}, access, b"")
         self._put(f"{container}/{key}", {}, {"x-ms-blob-type": "BlockBlob"}, data)
 
     def _put(self, path, query, headers, data):
@@ -82,10 +83,11 @@ class Amazon:
 
     url: str
 
-    def put(self, bucket, key, data):
+    def put(self, bucket, key, data, *, public=False):
         # By urllib's own type, that of a form, moto would wait for a body that has no bytes.
+        headers = BYTES | ({"x-amz-acl": "public-read"} if public else {})
         for path, body in ((bucket, b""), (f"{bucket}/{quote(key)}", data)):
-            _send(urllib.request.Request(f"{self.url}/{path}", data=body, method="PUT", headers=BYTES))
+            _send(urllib.request.Request(f"{self.url}/{path}", data=body, method="PUT", headers=headers))
 
 
 @contextmanager

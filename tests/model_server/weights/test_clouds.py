@@ -139,3 +139,11 @@ def test_what_amazon_does_not_have_is_not_found(amazon, fetched, url, says):
 def test_a_bucket_of_amazon_that_is_not_public_needs_keys(amazon, fetched):
     with pytest.raises(errors.WeightsForbidden, match=r"credentialsSecretRef"):
         fetched("s3://models/w.pt", amazon.url, {"AWS_REGION": "eu-central-1"})
+
+
+def test_what_is_public_needs_no_keys(amazon, azure, fetched):
+    amazon.put("public", "w.pt", DATA, public=True)
+    azure.put("public", "w.pt", DATA, public=True)
+    assert fetched("s3://public/w.pt", amazon.url, {}).path.read_bytes() == DATA
+    account = {"AZURE_STORAGE_ACCOUNT": emulators.ACCOUNT}
+    assert fetched("az://public/w.pt", azure.url, account).path.read_bytes() == DATA

@@ -112,7 +112,13 @@ def endless_redirect(steps):
         (lambda s: s.status(400), errors.WeightsUnreachable, "status 400", 1),
         (lambda s: s.status(204), errors.WeightsUnreachable, "status 204", 1),
         (lambda s: s.status(500), errors.WeightsUnreachable, "status 500", 3),
-        (lambda s: s.status(429), errors.WeightsUnreachable, "status 429", 3),
+        (lambda s: s.status(429), errors.WeightsUnreachable, "status 429", 5),
+        (
+            lambda s: s.status(503, body=b"<Error><Code>SlowDown</Code></Error>"),
+            errors.WeightsUnreachable,
+            "the download answered with status 503 (SlowDown)",
+            5,
+        ),
         (lambda s: s.hang_up, errors.WeightsUnreachable, "was cut off", 3),
         (lambda s: s.whole(until=1000), errors.WeightsUnreachable, "was cut off after 1000 of 4194304", 3),
         (lambda s: s.whole(until=1000, stall=True), errors.WeightsUnreachable, "stalled: no byte", 3),
@@ -212,7 +218,7 @@ def test_a_file_larger_than_the_disk_is_refused_before_it_is_fetched(scripted, s
     def enormous(handler):
         steps.answer(handler, 200, {"Content-Length": str(2**60)})
 
-    with pytest.raises(errors.WeightsUnreachable, match="the disk is full"):
+    with pytest.raises(errors.DiskFull, match="the disk is full"):
         fetched(scripted(enormous).url)
 
 
@@ -222,7 +228,7 @@ def test_a_disk_that_fills_up_meanwhile_says_so(scripted, tmp_path):
     program = f"""
         import resource, pathlib
         from catfish_server.weights import fetch, location
-        from catfish_server.errors import WeightsUnreachable
+        from catfish_server.errors import DiskFull
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
         try:
             fetch.fetch(
@@ -233,7 +239,7 @@ def test_a_disk_that_fills_up_meanwhile_says_so(scripted, tmp_path):
                 env={{}},
                 progress=lambda done, total: None,
             )
-        except WeightsUnreachable as failure:
+        except DiskFull as failure:
             print(failure)
     """
     result = subprocess.run(

@@ -1,6 +1,6 @@
 import pytest
 
-from catfish_server.errors import UnsupportedFormat
+from catfish_server.errors import DamagedWeights, UnsupportedFormat
 from catfish_server.weights import formats
 from catfish_server.weights.formats import Format
 
@@ -30,7 +30,12 @@ from .files import archive, torch_bytes, weights
             Format.STATE_DICT,
             id="an-archive-that-nobody-vouches-for",
         ),
-        pytest.param(archive({"a/archive_format": ""})[:-30], True, Format.STATE_DICT, id="cut-short"),
+        pytest.param(
+            archive({"a/archive_format": ""})[:-30],
+            False,
+            Format.STATE_DICT,
+            id="cut-short-as-the-sandbox-sees",
+        ),
         pytest.param(
             b'\x08\x00\x00\x00\x00\x00\x00\x00{"a":{}}', False, Format.SAFETENSORS, id="safetensors"
         ),
@@ -44,6 +49,22 @@ from .files import archive, torch_bytes, weights
 def test_formats_are_told_apart_by_their_bytes(tmp_path, content, vouched, expected):
     (tmp_path / "w").write_bytes(content)
     assert formats.identify(tmp_path / "w", vouched=vouched) is expected
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        archive({"a/archive_format": ""})[:-30],
+        archive({"a/archive_format": ""}).replace(b"PK\x01\x02", b"PK\x01\x03"),
+        archive({"a/archive_format": "", "a/inner": archive({"b": "whole"})})[:-30],
+        archive({"a/archive_format": ""}).replace(b"PK\5\6", b"PK\6\7" + bytes(12) + b"\2\0\0\0PK\5\6"),
+    ],
+    ids=["cut short", "another table", "cut short after an archive in it", "of many disks"],
+)
+def test_an_archive_that_is_vouched_for_and_damaged_is_told(tmp_path, spoiled):
+    (tmp_path / "w").write_bytes(spoiled)
+    with pytest.raises(DamagedWeights, match="damaged"):
+        formats.identify(tmp_path / "w", vouched=True)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
+import errno
 import gzip
 import io
 import json
 import os
 import pickle
+import resource
 import struct
 import zipfile
 from collections import OrderedDict
@@ -14,6 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from catfish_server import errors
+from catfish_server.weights import unpickle
 from tests.model_server.weights.files import archive, torch_bytes, weights
 
 
@@ -98,6 +101,10 @@ class Attack:
         return os.system, ("touch /tmp/catfish-attack-succeeded",)
 
 
+def cut_after(content, word):
+    return content[: content.index(word) + len(word)]
+
+
 def safetensors_bytes(header, data=b""):
     encoded = header if isinstance(header, bytes) else json.dumps(header).encode()
     return struct.pack("<Q", len(encoded)) + encoded + data
@@ -109,9 +116,9 @@ def recompressed(content):
 
 
 BAD_FILES = {
-    "empty": (lambda: b"", errors.UnsupportedFormat, "is empty"),
-    "web-page": (lambda: b"\n <!DOCTYPE html><html>", errors.UnsupportedFormat, "is a web page"),
-    "xml": (lambda: b"<?xml version='1.0'?><Error/>", errors.UnsupportedFormat, "is a web page or XML"),
+    "empty": (lambda: b"", errors.DamagedWeights, "is empty"),
+    "web-page": (lambda: b"\n <!DOCTYPE html><html>", errors.WebPage, "is a web page"),
+    "xml": (lambda: b"<?xml version='1.0'?><Error/>", errors.WebPage, "is a web page or XML"),
     "lfs-pointer": (
         lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
         errors.UnsupportedFormat,
@@ -122,18 +129,45 @@ BAD_FILES = {
     "json": (lambda: b'{"error": "not found"}', errors.UnsupportedFormat, "is neither"),
     "truncated-zip": (
         lambda: torch_bytes(weights())[:-200],
-        errors.UnsupportedFormat,
+        errors.DamagedWeights,
         "cut short or damaged",
     ),
     "truncated-pickle": (
         lambda: torch_bytes(weights(), _use_new_zipfile_serialization=False)[:-20],
-        errors.UnsupportedFormat,
+        errors.DamagedWeights,
         "cut short or damaged",
     ),
     "truncated-pickle-early": (
         lambda: torch_bytes(weights(), _use_new_zipfile_serialization=False)[:60],
-        errors.UnsupportedFormat,
+        errors.DamagedWeights,
         "cut short or damaged",
+    ),
+    "truncated-pickle-number": (
+        lambda: torch_bytes(weights(), _use_new_zipfile_serialization=False)[:18],
+        errors.DamagedWeights,
+        "cut short or damaged",
+    ),
+    "truncated-pickle-name": (
+        lambda: cut_after(torch_bytes(weights(), _use_new_zipfile_serialization=False), b"ctor"),
+        errors.DamagedWeights,
+        "cut short or damaged",
+    ),
+    "flipped-byte-order": (
+        lambda: torch_bytes(weights()).replace(b"little", b"mittle"),
+        errors.DamagedWeights,
+        "cut short or damaged",
+    ),
+    "flipped-name": (
+        lambda: (
+            torch_bytes(weights()).replace(b"OrderedDict", b"OrderedDisk").replace(b"_rebuild", b"_rebuilt")
+        ),
+        errors.DamagedWeights,
+        "not what its checksums say",
+    ),
+    "flipped-whole-model": (
+        lambda: torch_bytes(nn.Linear(2, 2)).replace(b"in_features", b"im_features"),
+        errors.PickledModel,
+        "is a whole pickled model (torch.nn.modules.linear.Linear)",
     ),
     "another-zip": (
         lambda: archive({"a.txt": "hello"}),
@@ -142,12 +176,12 @@ BAD_FILES = {
     ),
     "whole-model": (
         lambda: torch_bytes(nn.Sequential(nn.Linear(2, 2))),
-        errors.UnsupportedFormat,
+        errors.PickledModel,
         "torch.save(torch.load('model.pt', weights_only=False).state_dict(), 'weights.pt')",
     ),
     "whole-model-before-1.6": (
         lambda: pickle.dumps(nn.Linear(2, 2), protocol=2),
-        errors.UnsupportedFormat,
+        errors.PickledModel,
         "",
     ),
     "no-dict": (
@@ -194,13 +228,13 @@ BAD_FILES = {
     ),
     "safetensors-truncated": (
         lambda: safetensors_bytes({"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}, b"1234"),
-        errors.UnsupportedFormat,
-        "damaged safetensors",
+        errors.DamagedWeights,
+        "is a safetensors file that is cut short or damaged",
     ),
     "safetensors-no-json": (
         lambda: safetensors_bytes(b"{nonsense"),
-        errors.UnsupportedFormat,
-        "damaged safetensors",
+        errors.DamagedWeights,
+        "is a safetensors file that is cut short or damaged",
     ),
     "safetensors-empty": (lambda: safetensors_bytes({}), errors.UnsupportedFormat, "holds no weights at all"),
     "safetensors-nan": (
@@ -211,6 +245,19 @@ BAD_FILES = {
         "'a'",
     ),
 }
+
+
+def test_a_disk_that_fills_up_under_the_converted_weights_is_told_as_such(saved, tmp_path):
+    """There was room when it was measured. A limit on the size of files stands in for the disk."""
+    path = saved({"a": torch.ones(4000)})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError) as failed:  # noqa: PT011 (the number says more than the words)
+            unpickle.convert(path, tmp_path / "converted")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert failed.value.errno == errno.EFBIG
 
 
 @pytest.mark.parametrize(("content", "failure", "says"), BAD_FILES.values(), ids=BAD_FILES)

@@ -38,6 +38,7 @@ http {{
     location / {{ limit_rate 8m; limit_rate_after 1m; }}
     location = /alive {{ return 204; }}
     location = /busy {{ return 503; }}
+    location /drip/ {{ limit_rate 1000; }}
   }}
 }}
 """
@@ -105,7 +106,7 @@ def nginx(tmp_path):
 def disturbed(fetched):
     """Fetches, and calls each of the functions once the download has come as far as its number of bytes."""
 
-    def run(url, *events, stall_seconds=5.0):
+    def run(url, *events, stall_seconds=5.0, tries=4):
         waiting = list(events)
         seen = []
 
@@ -114,7 +115,7 @@ def disturbed(fetched):
             if waiting and done >= waiting[0][0]:
                 waiting.pop(0)[1]()
 
-        limits = Limits(tries=4, stall_seconds=stall_seconds, backoff_seconds=0.2)
+        limits = Limits(tries=tries, busy_tries=4, stall_seconds=stall_seconds, backoff_seconds=0.2)
         found = fetched(url, progress=progress, limits=limits)
         assert not waiting
         return found, seen
@@ -183,6 +184,13 @@ def test_a_server_that_never_comes_back_is_unreachable_and_nothing_is_left(distu
     with pytest.raises(errors.WeightsUnreachable, match="the connection was refused"):
         disturbed(nginx.url, (3 * MB, nginx.stop))
     assert list(directory.iterdir()) == []
+
+
+def test_a_server_that_sends_1000_bytes_a_second_has_stalled(disturbed, nginx):
+    (nginx.directory / "files" / "drip").mkdir()
+    (nginx.directory / "files" / "drip" / "w").write_bytes(nginx.file.read_bytes())
+    with pytest.raises(errors.WeightsUnreachable, match="stalled: too few bytes arrived in time"):
+        disturbed(nginx.url.replace("/w", "/drip/w"), stall_seconds=2.5, tries=2)  # nginx counts in seconds
 
 
 @pytest.mark.parametrize(

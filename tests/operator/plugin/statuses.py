@@ -113,7 +113,7 @@ MODELS = {
             stalled=MISMATCH,
             pods=[(V1, 3)],
             stableRevision=V1,
-            failedRevisions=failed(pod="cat-2222222222-x2x5z", exitCode=14),
+            failedRevisions=failed(pod="cat-2222222222-x2x5z", exitCode=13),
         )
     ),
     "retry pending": model(

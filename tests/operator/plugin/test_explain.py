@@ -44,7 +44,7 @@ def test_a_model_that_was_rolled_back_is_explained_in_full():
         reason="ChecksumMismatch",
         message=DIGEST,
         pod="cat-2222222222-x2x5z",
-        exit_code=14,
+        exit_code=13,
         since=THEN,
         to_do=(
             ADVICE["ChecksumMismatch"],
@@ -131,7 +131,7 @@ def test_the_answer_for_programs_says_the_same():
         "reason": "ChecksumMismatch",
         "message": DIGEST,
         "pod": "cat-2222222222-x2x5z",
-        "exitCode": 14,
+        "exitCode": 13,
         "since": THEN,
         "retryAt": None,
         "toDo": list(explain.explain(named("rolled back")).to_do),

@@ -9,8 +9,7 @@ import numpy as np
 from PIL import Image
 
 from catfish_server.inference.preprocess import resized_side
-from catfish_server.tools import agreement, samples
-from catfish_server.tools import arguments as shared
+from catfish_server.tools import agreement, given, samples
 from catfish_server.tools.agreement import Agreement
 from catfish_server.tools.errors import Refused
 from catfish_server.tools.opened import Opened, Source
@@ -27,6 +26,11 @@ its pixels differ by one of 255 levels from the server's."""
 GENERATED = 8
 """Images that are made up where no directory of pictures is given."""
 
+MADE_UP = (
+    f"the {GENERATED} pictures of this check were made up; with --samples it is made on yours, which may take other "
+    "ways through the model"
+)
+
 Facts = dict[str, str | int | float | bool | None]
 
 
@@ -38,8 +42,8 @@ def check(
     Raises:
         Refused: they answer differently.
     """
-    if arguments.samples:
-        taken = shared.pictures(arguments.samples, model, limit=arguments.limit, report=report)
+    if arguments.samples is not None:
+        taken = given.pictures(arguments.samples, model, limit=arguments.limit, report=report)
     else:
         taken = samples.Samples(
             names=tuple(f"generated-{number}" for number in range(GENERATED)),
@@ -53,7 +57,7 @@ def check(
         raise Refused(
             f"the new file answers otherwise than the weights (by {difference} in a logit); it was not kept"
         )
-    return _facts(found)
+    return _facts(found, arguments, report)
 
 
 def check_pixels(
@@ -69,7 +73,7 @@ def check_pixels(
         if directory is None:
             directory = Path(leaving.enter_context(tempfile.TemporaryDirectory(prefix="catfish-pictures-")))
             _pictures(directory, model.image_size)
-        taken = shared.pictures(directory, model, limit=arguments.limit, report=report)
+        taken = given.pictures(directory, model, limit=arguments.limit, report=report)
         found = _measured(source, candidate, taken, directory, report)
     difference = found.max_probability_difference
     if found.changed or difference is None or difference > PROBABILITY:
@@ -79,7 +83,7 @@ def check_pixels(
             f"the new file answers otherwise than the weights do behind the server's preprocessing ({told}a "
             f"probability differs by {difference}); it was not kept"
         )
-    return {**_facts(found), "max_probability_difference": difference}
+    return {**_facts(found, arguments, report), "max_probability_difference": difference}
 
 
 def _measured(
@@ -94,9 +98,13 @@ def _measured(
     )
 
 
-def _facts(found: Agreement) -> Facts:
+def _facts(found: Agreement, arguments: argparse.Namespace, report: Report) -> Facts:
+    """What was measured, and on whose pictures."""
+    if arguments.samples is None:
+        report.note(MADE_UP)
     return {
         "compared_on": found.n,
+        "pictures": "made up" if arguments.samples is None else str(arguments.samples),
         "agreeing": found.agreeing,
         "max_difference": found.max_difference,
         "ms_before": 1000 * found.seconds_before,

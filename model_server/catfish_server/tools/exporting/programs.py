@@ -1,5 +1,6 @@
 """torch.export, and ONNX by way of it."""
 
+import io
 import logging
 import warnings
 from collections.abc import Mapping
@@ -10,8 +11,8 @@ from torch import nn
 
 from catfish_server.inference.engines import onnx as engine
 from catfish_server.models.pixels import Preprocess
-from catfish_server.tools import metadata
-from catfish_server.tools.errors import ToolFailure, first_line
+from catfish_server.tools import metadata, written
+from catfish_server.tools.errors import ToolFailure, cause
 from catfish_server.tools.exporting import preprocess as inside
 
 logging.getLogger("torch.export").setLevel(
@@ -47,9 +48,10 @@ def export(
                 inside.whole(module, preprocess), (example,), dynamic_shapes=(free,)
             )
         except Exception as error:  # torch has a dozen classes for what it cannot follow
-            raise ToolFailure(f"torch.export cannot follow the model: {first_line(error)}") from error
-        with path.open("wb") as file:  # by its name it would have to end in .pt2
-            torch.export.save(program, file, extra_files=dict(texts))
+            raise ToolFailure(f"torch.export cannot follow the model: {cause(error)}") from error
+        whole = io.BytesIO()
+        torch.export.save(program, whole, extra_files=dict(texts))
+    written.save(path, [whole.getbuffer()])
 
 
 def export_onnx(
@@ -72,8 +74,8 @@ def export_onnx(
         warnings.simplefilter("ignore")
         try:
             engine.export(inside.whole(module, preprocess), path, example=example.numpy(), free=free)
-        except ModuleNotFoundError:
+        except (ModuleNotFoundError, OSError):
             raise
         except Exception as error:  # torch has a dozen classes for what it cannot follow
-            raise ToolFailure(f"the model cannot be exported to ONNX: {first_line(error)}") from error
+            raise ToolFailure(f"the model cannot be exported to ONNX: {cause(error)}") from error
     metadata.write_onnx(path, texts)

@@ -1,6 +1,7 @@
 """TorchScript by tracing, by scripting, and by both; deprecated and works, with what it warns of in here."""
 
 import copy
+import io
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +14,8 @@ from torch.jit._trace import TracerWarning  # torch.jit has it too, and does not
 from catfish_server.models.cnnnet import CNNNet
 from catfish_server.models.pixels import Preprocess
 from catfish_server.models.vision import models
-from catfish_server.tools.errors import ToolFailure, first_line
+from catfish_server.tools import written
+from catfish_server.tools.errors import ToolFailure, cause
 from catfish_server.tools.exporting import preprocess as inside
 
 SCRIPT_ADVICE = "; use trace, program or onnx instead"
@@ -52,7 +54,9 @@ def export(
         made = MAKERS[kind](module, torch.zeros(2, 3, size, size))
         if preprocess is not None:
             made = script(inside.whole(made, preprocess), torch.empty(0))
-        torch.jit.save(made, path, _extra_files=dict(texts))
+        whole = io.BytesIO()
+        torch.jit.save(made, whole, _extra_files=dict(texts))
+    written.save(path, [whole.getbuffer()])
     if warned := [warning for warning in caught if issubclass(warning.category, TracerWarning)]:
         note(
             f"{len(warned)} decisions of the model depend on its input; the trace keeps those that were made for "
@@ -74,7 +78,7 @@ def trace(module: nn.Module, example: torch.Tensor) -> nn.Module:
     try:
         return cast("nn.Module", torch.jit.trace(module, example, check_trace=False))  # type: ignore[no-untyped-call]
     except RuntimeError as error:
-        raise ToolFailure(f"the model cannot be traced: {first_line(error)}") from error
+        raise ToolFailure(f"the model cannot be traced: {cause(error)}") from error
 
 
 def script(module: nn.Module, _example: torch.Tensor) -> nn.Module:
@@ -86,7 +90,7 @@ def script(module: nn.Module, _example: torch.Tensor) -> nn.Module:
     try:
         return cast("nn.Module", torch.jit.script(module))
     except (RuntimeError, OSError, TypeError, NotImplementedError) as error:
-        raise ToolFailure(f"the model cannot be scripted: {first_line(error)}{SCRIPT_ADVICE}") from error
+        raise ToolFailure(f"the model cannot be scripted: {cause(error)}{SCRIPT_ADVICE}") from error
 
 
 def hybrid(module: nn.Module, example: torch.Tensor) -> nn.Module:

@@ -6,9 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from catfish_server import readers
-from catfish_server.tools import arguments as shared
-from catfish_server.tools import metadata, opened, written
+from catfish_server.tools import files, metadata, opened, written
 from catfish_server.tools.errors import DONE, Refused, ToolFailure, Usage
 from catfish_server.tools.metadata import About
 from catfish_server.tools.report import Report
@@ -17,27 +15,6 @@ from catfish_server.weights import formats
 if TYPE_CHECKING:
     import torch
 
-HELP = "turn weights of torch.save into safetensors, with the classes inside"
-
-
-def add(parser: argparse.ArgumentParser) -> None:
-    """Adds both files and what is written beside the weights."""
-    parser.add_argument("weights", metavar="WEIGHTS", type=Path, help="of torch.save, or safetensors")
-    parser.add_argument("out", metavar="OUT", type=_out, help="ends in .safetensors")
-    parser.add_argument(
-        "--classes",
-        metavar="A,B",
-        type=shared.read(readers.classes),
-        help="in the order of the outputs; default: as the weights name them",
-    )
-    parser.add_argument(
-        "--architecture",
-        metavar="NAME",
-        type=shared.read(readers.name),
-        help="that the weights are for: checked, and written into the file",
-    )
-    shared.add_preparation(parser)
-
 
 def run(arguments: argparse.Namespace, report: Report) -> int:
     """Converts, reads the result back, and compares all values."""
@@ -45,7 +22,7 @@ def run(arguments: argparse.Namespace, report: Report) -> int:
 
     from catfish_server.inference import build  # noqa: PLC0415
 
-    kind = opened.identify(arguments.weights)
+    kind = files.identify(arguments.weights)
     if kind in formats.PROGRAMS:
         raise ToolFailure(
             f"{arguments.weights} is {formats.NAMES[kind]}, a whole model; convert takes weights alone: "
@@ -63,7 +40,7 @@ def run(arguments: argparse.Namespace, report: Report) -> int:
             save_file(weights.tensors, part, metadata=metadata.texts(about, classes))
             report.progress("reading the new file back")
             _check(part, weights.tensors)
-            digest = opened.sha256(part)
+            digest = files.sha256(part)
     report.result(
         {
             "out": str(arguments.out),
@@ -115,9 +92,3 @@ def _check(part: Path, expected: "Mapping[str, torch.Tensor]") -> None:
         found.tensors[key].equal(value) for key, value in expected.items()
     ):
         raise Refused("the new file does not hold the same values; it was not kept")
-
-
-def _out(text: str) -> Path:
-    if not text.endswith(".safetensors"):
-        raise argparse.ArgumentTypeError("must end in .safetensors")
-    return Path(text)

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from catfish_server.inference.preprocess import resized_side
 from catfish_server.models.pixels import Preprocess
-from catfish_server.tools import arguments as shared
-from catfish_server.tools import metadata, opened, written
+from catfish_server.tools import files, given, metadata, written
 from catfish_server.tools.errors import DONE, ToolFailure
 from catfish_server.tools.exporting import check
 from catfish_server.tools.metadata import About
@@ -15,38 +14,11 @@ from catfish_server.tools.opened import Opened, Source
 from catfish_server.tools.report import Report
 from catfish_server.weights import formats
 
-HELP = "write weights as a whole model: TorchScript, torch.export or ONNX"
-
-KINDS = {
-    "trace": "TorchScript, from what one forward pass does",
-    "script": "TorchScript, from the source of the module",
-    "hybrid": "TorchScript, whose parts are traced inside a scripted whole",
-    "program": "torch.export, which torch recommends for new work",
-    "onnx": "ONNX, which needs no torch to be served",
-}
-
-
-def add(parser: argparse.ArgumentParser) -> None:
-    """Adds the kind, both files and the pictures."""
-    parser.add_argument("kind", choices=KINDS, help="; ".join(f"{k}: {said}" for k, said in KINDS.items()))
-    parser.add_argument("weights", metavar="WEIGHTS", type=Path, help="of torch.save, or safetensors")
-    parser.add_argument("out", metavar="OUT", type=Path)
-    parser.add_argument(
-        "--samples", metavar="DIR", type=Path, help="pictures to compare on; default: a few that are made up"
-    )
-    parser.add_argument(
-        "--with-preprocess",
-        action="store_true",
-        help="put resizing, cutting and normalising inside: the file takes raw RGB pixels (uint8) of any size",
-    )
-    shared.add_limit(parser, default=100)
-    shared.add_model(parser)
-
 
 def run(arguments: argparse.Namespace, report: Report) -> int:
     """Exports, and keeps the file only if a fresh process answers with it as the weights do."""
-    source = shared.source(arguments.weights, arguments)
-    kind = opened.identify(source.path)
+    source = given.source(arguments.weights, arguments)
+    kind = files.identify(source.path)
     if kind in formats.PROGRAMS:
         raise ToolFailure(
             f"{source.path} is {formats.NAMES[kind]}, a whole model already; export takes weights"
@@ -60,11 +32,11 @@ def run(arguments: argparse.Namespace, report: Report) -> int:
         preprocess = _preprocess(model) if arguments.with_preprocess else None
         _write(arguments.kind, model, part, report, preprocess)
         facts = _checked(source, model, part, arguments, report)
-        digest = opened.sha256(part)
+        digest = files.sha256(part)
     report.result(
         {
             "out": str(arguments.out),
-            "format": opened.identify(arguments.out).value,
+            "format": files.identify(arguments.out).value,
             "sha256": digest,
             "bytes": arguments.out.stat().st_size,
             "classes": list(model.classes or ()),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catfish_server.settings import IMAGENET_MEAN, IMAGENET_STD
-from catfish_server.tools import arguments as shared
+from catfish_server.tools import given
 from catfish_server.tools.errors import DONE
 from catfish_server.tools.opened import Opened
 from catfish_server.tools.report import Report, Value
@@ -16,8 +16,6 @@ from catfish_server.weights.formats import Format
 
 if TYPE_CHECKING:
     import torch
-
-HELP = "print what is in a model's file: layers, shapes, graph or code, and what it needs to be served"
 
 Row = Mapping[str, Value]
 
@@ -44,17 +42,10 @@ OF_ACTIVATIONS = re.compile(r"_(scale|zero_point)_[0-9]+$")
 """Names that torch's own quantization gives to the scales of what goes through a model."""
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Adds the file and what is printed of it."""
-    parser.add_argument("file", metavar="FILE", type=Path)
-    parser.add_argument("--code", action="store_true", help="print the graph or the code as well")
-    shared.add_model(parser)
-
-
 def run(arguments: argparse.Namespace, report: Report) -> int:
     """Opens the file as the server does, and tells."""
     report.progress("reading the file")
-    found = shared.source(arguments.file, arguments).open()
+    found = given.source(arguments.file, arguments).open()
     layers = _of_onnx(found.path) if found.format is Format.ONNX else _of_module(found)
     code = {"code": _code(found)} if arguments.code else {}
     report.result(

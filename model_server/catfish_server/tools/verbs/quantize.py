@@ -6,8 +6,7 @@ from pathlib import Path
 from catfish_server import cpus
 from catfish_server.inference import verification
 from catfish_server.models.model import Images
-from catfish_server.tools import agreement, metadata, samples, written
-from catfish_server.tools import arguments as shared
+from catfish_server.tools import agreement, given, metadata, samples, written
 from catfish_server.tools.agreement import Agreement
 from catfish_server.tools.errors import DONE, Refused, Usage
 from catfish_server.tools.metadata import About
@@ -15,11 +14,6 @@ from catfish_server.tools.opened import Opened, Source
 from catfish_server.tools.report import Report
 
 Facts = dict[str, str | int | float | None]
-
-HELP = "write the model in 8 bits (ONNX), unless it then answers otherwise"
-
-ENGINES = {"onnxruntime": "ONNX", "torch": "TorchScript, by what torch calls deprecated"}
-"""Whose quantization it may be, and what each writes."""
 
 LEAST_AGREEMENT = 0.99
 """Share of the pictures that must get the class that they get from the model in float32."""
@@ -37,28 +31,6 @@ LEAST_SHARE = 0.3
 """Of the answers, that either class of two should have: a picture in a hundred must not be all of it that is seen."""
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """The verb's arguments."""
-    parser.add_argument("weights", type=Path, metavar="WEIGHTS", help="weights, or an ONNX model in float32")
-    parser.add_argument("out", type=Path, metavar="OUT", help="the file to write")
-    parser.add_argument(
-        "--calibrate", type=Path, metavar="DIR", help="pictures, best in a directory for each class"
-    )
-    parser.add_argument("--samples", type=Path, metavar="DIR", help="other pictures to check the result on")
-    shared.add_limit(parser, default=1000)
-    parser.add_argument(
-        "--engine",
-        choices=ENGINES,
-        default="onnxruntime",
-        help="; ".join(f"{name} writes {said}" for name, said in ENGINES.items()) + "; default: onnxruntime",
-    )
-    parser.add_argument("--dynamic", action="store_true", help="the weights of linear layers alone")
-    parser.add_argument(
-        "--full-range", action="store_true", help="weights of 8 bits, not 7: for processors with VNNI alone"
-    )
-    shared.add_model(parser)
-
-
 def run(arguments: argparse.Namespace, report: Report) -> int:
     """Quantizes, checks, and only then leaves a file.
 
@@ -73,11 +45,11 @@ def run(arguments: argparse.Namespace, report: Report) -> int:
     _require_known(arguments)
     _require_enough(pictures, arguments.limit)
     report.progress("opening the model")
-    source = shared.source(arguments.weights, arguments)
+    source = given.source(arguments.weights, arguments)
     opened = source.open()
     with written.whole(arguments.out, source=arguments.weights) as made:
         _make(arguments, opened, made, report)
-        checked = shared.pictures(pictures, opened, limit=arguments.limit, report=report)
+        checked = given.pictures(pictures, opened, limit=arguments.limit, report=report)
         found = agreement.measure(
             source,
             Source(path=made, trusted=True),  # what it does not say itself, a server would not know either
@@ -116,7 +88,7 @@ def _require_enough(directory: Path, limit: int) -> None:
 def _make(arguments: argparse.Namespace, opened: Opened, made: Path, report: Report) -> None:
     """Writes the quantized file, with the classes in it; its directory goes away."""
     directory = arguments.calibrate or arguments.samples
-    shown = shared.pictures(
+    shown = given.pictures(
         directory, opened, limit=CALIBRATION, report=report, use="reading pictures to calibrate with"
     )
     if arguments.engine == "torch":
@@ -169,6 +141,7 @@ def _facts(arguments: argparse.Namespace, made: Path, found: Agreement) -> Facts
     of_torch = arguments.engine == "torch"
     return {
         "method": "static, by torch" if of_torch else "dynamic" if arguments.dynamic else "static QDQ",
+        "least_agreement": LEAST_AGREEMENT,
         **found.facts(),
         "bytes_before": before,
         "bytes_after": after,
@@ -179,8 +152,12 @@ def _facts(arguments: argparse.Namespace, made: Path, found: Agreement) -> Facts
 
 def _note(found: Agreement, report: Report, *, held_out: bool) -> None:
     """Says what makes the figures worth less than they look."""
-    if found.n < ENOUGH:
-        report.note(f"{found.n} pictures are few: the agreement may be as low as {found.lower_bound_95:.1%}")
+    if found.lower_bound_95 < LEAST_AGREEMENT:
+        few = f"{found.n} pictures are few: " if found.n < ENOUGH else ""
+        report.note(
+            f"{few}judged is their own agreement, {found.share:.1%} where {LEAST_AGREEMENT:.0%} are asked; that of all "
+            f"pictures may be as low as {found.lower_bound_95:.1%} (with 95% confidence)"
+        )
     unseen = [name for name, share in found.shares.items() if share == 0]
     if unseen:
         names = ", ".join(unseen[:5]) + (" …" if len(unseen) > 5 else "")
@@ -210,11 +187,14 @@ def gate(found: Agreement) -> None:
             f"nothing was written: all {found.n} pictures are answered {only[0]} by the model itself, which any model "
             "that always says so would pass; name pictures of each class with --samples"
         )
-    if found.share < LEAST_AGREEMENT or found.max_difference in {None, float("inf")}:
-        example = found.changed[0] if found.changed else None
-        told = f" ({example.name}: {example.before}, now {example.after})" if example else ""
+    if found.share < LEAST_AGREEMENT:
+        example = found.changed[0]
         raise Refused(
             f"nothing was written: {found.agreeing} of {found.n} pictures ({found.share:.1%}) get the same class "
-            f"in 8 bits, and {LEAST_AGREEMENT:.0%} must{told}; calibrate with more pictures such as will be sent, "
-            "or quantize the linear layers alone with --dynamic"
+            f"in 8 bits, and {LEAST_AGREEMENT:.0%} of them must ({example.name}: {example.before}, now "
+            f"{example.after}); of all pictures it may be as few as {found.lower_bound_95:.1%} (with 95% confidence); "
+            "calibrate with more pictures such as will be sent, or quantize the linear layers alone with --dynamic"
         )
+    if found.max_difference in {None, float("inf")}:
+        what = "names other classes" if found.max_difference is None else "has logits that are no numbers"
+        raise Refused(f"nothing was written: one of both files {what}, so that they cannot be compared")

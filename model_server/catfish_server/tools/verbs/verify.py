@@ -5,27 +5,22 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
-from catfish_server import readers
 from catfish_server.errors import InvalidSpec, NonFiniteWeights, VerificationFailed
 from catfish_server.images.decode import MAX_PIXELS
 from catfish_server.inference import verification
 from catfish_server.inference.classifier import Classifier
 from catfish_server.settings import IMAGENET_MEAN, IMAGENET_STD
-from catfish_server.tools import agreement, metadata, samples
-from catfish_server.tools import arguments as shared
+from catfish_server.tools import agreement, files, given, metadata, samples
 from catfish_server.tools.agreement import Agreement
 from catfish_server.tools.errors import DONE, WORSE, Refused, ToolFailure, Usage
 from catfish_server.tools.metadata import About
-from catfish_server.tools.opened import IMAGE_SIZE, Opened, identify
+from catfish_server.tools.opened import IMAGE_SIZE, Opened
 from catfish_server.tools.report import Report, Value
 from catfish_server.tools.samples import Preparation, label_of
 from catfish_server.tools.verbs.quantize import LEAST_AGREEMENT
 
 Facts = dict[str, Value | Sequence[Mapping[str, Value]]]
-
-HELP = "check a model on golden pictures as a pod does, and against an older one"
 
 FIELD = re.compile(r"^spec\.(verification(\.samples)?|weights\.url): ")
 """What a pod's message begins with, which has no meaning here."""
@@ -35,30 +30,6 @@ LISTED = 20
 
 SECONDS = 600.0
 """For one answer; on a laptop nobody else waits."""
-
-
-def add(parser: argparse.ArgumentParser) -> None:
-    """The verb's arguments."""
-    parser.add_argument("new", type=Path, metavar="NEW", help="the file that is to be served")
-    parser.add_argument("--against", type=Path, metavar="OLD", help="the file that is served until now")
-    parser.add_argument(
-        "--samples", type=Path, required=True, metavar="DIR", help="pictures, in a directory for each class"
-    )
-    shared.add_limit(parser, default=1000)
-    parser.add_argument(
-        "--min-accuracy",
-        type=shared.read(readers.number(0, 1)),
-        metavar="SHARE",
-        help="to answer right, 0..1; default: 1, and with --against whatever OLD reaches",
-    )
-    parser.add_argument(
-        "--unknown-threshold",
-        type=shared.read(readers.number(0, 1)),
-        metavar="SHARE",
-        help="as in the CatfishModel: a probability below it makes the answer `unknown`; default: none does",
-    )
-    shared.add_model(parser)
-    shared.add_against(parser)
 
 
 def run(arguments: argparse.Namespace, report: Report) -> int:
@@ -76,7 +47,7 @@ def run(arguments: argparse.Namespace, report: Report) -> int:
             "or name an older file with --against"
         )
     report.progress("opening the model")
-    opened = shared.source(arguments.new, arguments).open()
+    opened = given.source(arguments.new, arguments).open()
     result: Facts = {"file": str(arguments.new), "unlabelled_pictures": len(names)}
     if in_directories:
         result |= _golden(opened, names, arguments, report)
@@ -166,9 +137,10 @@ def _asked(
             progress=lambda done, total: report.progress("golden pictures", done, total),
         )
     except (VerificationFailed, NonFiniteWeights) as failure:
-        raise Refused(FIELD.sub("", str(failure))) from failure
+        told = FIELD.sub("", str(failure)).replace("minAccuracy", "--min-accuracy")
+        raise Refused(told) from failure
     except InvalidSpec as failure:
-        raise ToolFailure(FIELD.sub("", str(failure))) from failure
+        raise ToolFailure(f"{arguments.samples}/{FIELD.sub('', str(failure))}") from failure
     return {
         "golden_pictures": score.total,
         "answered_right": score.right,
@@ -177,7 +149,7 @@ def _asked(
 
 
 def _compared(arguments: argparse.Namespace, opened: Opened, report: Report) -> Agreement:
-    newer = shared.source(arguments.new, arguments)
+    newer = given.source(arguments.new, arguments)
     own = Preparation(image_size=opened.image_size, mean=opened.mean, std=opened.std)
     before = _prepared(arguments)
     older = replace(
@@ -190,7 +162,7 @@ def _compared(arguments: argparse.Namespace, opened: Opened, report: Report) -> 
         std=before.std,
         option="--against-",
     )
-    take = partial(shared.pictures, arguments.samples, limit=arguments.limit, report=report)
+    take = partial(given.pictures, arguments.samples, limit=arguments.limit, report=report)
     return agreement.measure(
         older,
         newer,
@@ -203,7 +175,7 @@ def _compared(arguments: argparse.Namespace, opened: Opened, report: Report) -> 
 
 def _prepared(arguments: argparse.Namespace) -> Preparation:
     """What the pods of the older file do to pictures. The newer file says nothing of it, whatever it says of itself."""
-    about = About.read(metadata.read(arguments.against, identify(arguments.against)))
+    about = About.read(metadata.read(arguments.against, files.identify(arguments.against)))
     return Preparation(
         image_size=arguments.against_image_size or about.image_size or arguments.image_size or IMAGE_SIZE,
         mean=arguments.against_mean or about.mean or arguments.mean or IMAGENET_MEAN,
