@@ -6,9 +6,8 @@ the sentence of every reason arrives in the status of the model. What the server
 
 import gzip
 import struct
-from collections.abc import Callable
-from dataclasses import dataclass
 
+from tests.bad_keys import KEYS
 from tests.spoiled_weights import (
     ARCHITECTURE,
     CLASSES,
@@ -16,9 +15,7 @@ from tests.spoiled_weights import (
     IS_ONNX,
     SAMPLES,
     SHA256,
-    URL,
-    Place,
-    Variables,
+    Bad,
     at,
     bare,
     beginning,
@@ -46,27 +43,6 @@ from tests.spoiled_weights import (
     without_end,
     zipped,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bad:
-    """One kind of bad weights.
-
-    Attributes:
-        reason: of docs/contract.md, which settles the exit code.
-        says: a part of the sentence that says what is wrong with this kind.
-        place: puts the weights where they are to be; returns the server's variables.
-        field: of the spec, with which the sentence begins.
-    """
-
-    reason: str
-    says: str
-    place: Callable[[Place], Variables]
-    field: str = URL
-
-
-VERBOSE = {"CATFISH_LOG_LEVEL": "DEBUG"}
-"""For what has a secret in it: it must not be told there either."""
 
 KINDS = {
     "no such file": Bad(
@@ -256,37 +232,6 @@ KINDS = {
     "beyond float32": Bad(
         reason="NonFiniteWeights", says="'conv1.weight'", place=with_value(1e300, double=True)
     ),
-    "half a connection string": Bad(
-        reason="InvalidSpec",
-        says="AZURE_STORAGE_CONNECTION_STRING: part 2 of those between semicolons is not Name=value",
-        place=at("az://models/w", AZURE_STORAGE_CONNECTION_STRING="AccountName=a;hunter2", **VERBOSE),
-    ),
-    "the login of a person": Bad(
-        reason="InvalidSpec",
-        says="GOOGLE_SERVICE_ACCOUNT_KEY is of the type authorized_user (the login of a person)",
-        place=at(
-            "gs://models/w",
-            GOOGLE_SERVICE_ACCOUNT_KEY='{"type": "authorized_user", "refresh_token": "hunter2"}',
-            **VERBOSE,
-        ),
-    ),
-    "half a key": Bad(
-        reason="InvalidSpec",
-        says="AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is not",
-        place=at("s3://models/w", AWS_ACCESS_KEY_ID="hunter2", **VERBOSE),
-    ),
-    "keys for a store that is away": Bad(
-        reason="WeightsUnreachable",
-        says="connection was refused",
-        place=at(
-            "s3://models/w",
-            CATFISH_WEIGHTS_ENDPOINT="http://127.0.0.1:1",
-            AWS_ACCESS_KEY_ID="hunter2",
-            AWS_SECRET_ACCESS_KEY="hunter2",
-            AWS_SESSION_TOKEN="hunter2",
-            **VERBOSE,
-        ),
-    ),
     "TorchScript without a digest": Bad(
         reason="InvalidSpec",
         says="is required where spec.model.architecture is torchscript",
@@ -305,7 +250,7 @@ KINDS = {
         place=two_pictures,
         field=SAMPLES,
     ),
-}
+} | KEYS
 
 NAMED = {
     "larger than the disk": 21,

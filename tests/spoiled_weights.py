@@ -47,6 +47,23 @@ class Place:
         return {"CATFISH_MODEL_LOCATION": f"{self.serve(answer, **options)}?token=hunter2"}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Bad:
+    """One kind of bad weights.
+
+    Attributes:
+        reason: of docs/contract.md, which settles the exit code.
+        says: a part of the sentence that says what is wrong with this kind.
+        place: puts the weights where they are to be; returns the server's variables.
+        field: of the spec, with which the sentence begins.
+    """
+
+    reason: str
+    says: str
+    place: Callable[[Place], Variables]
+    field: str = URL
+
+
 def status(code: int, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Answer:
     """Answers with a status."""
 

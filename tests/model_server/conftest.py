@@ -106,6 +106,38 @@ def program(tmp_path):
 
 
 @pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+    """The weights of a resnet18 with two classes."""
+    import torch
+    from torchvision import models
+
+    path = tmp_path_factory.mktemp("weights") / "resnet18.pt"
+    torch.save(models.resnet18(weights=None, num_classes=2).state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def silent_server():
+    """Takes a request and never answers; yields its URL and an event that is set when one has come."""
+    asked, over = threading.Event(), threading.Event()
+
+    class Silent(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.set()
+            over.wait(SECONDS)
+
+        def log_message(self, *_arguments):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Silent)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/w.pt", asked
+    over.set()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
 def files(tmp_path_factory):
     """One small network in every format that holds a whole model."""
     from tests.model_server import whole_models

@@ -1,16 +1,8 @@
 """The whole program as a process: what it exits with, what it writes, and when."""
 
 import hashlib
-import http.client
-import http.server
 import json
-import os
 import signal
-import subprocess
-import sys
-import threading
-import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -20,17 +12,10 @@ from torch import nn
 from torchvision import models
 
 from catfish_server import errors, startup
+from tests.model_server.conftest import SECONDS
 from tests.model_server.whole_models import SIZE
 
 pytestmark = pytest.mark.process
-SECONDS = 60
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "resnet18.pt"
-    torch.save(models.resnet18(weights=None, num_classes=2).state_dict(), path)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -39,27 +24,6 @@ def safetensors(weights):
     path = weights.with_suffix(".safetensors")
     save_file(torch.load(weights), path)
     return path
-
-
-@pytest.fixture
-def silent_server():
-    """Takes a request and never answers; yields its URL and an event that is set when one has come."""
-    asked, over = threading.Event(), threading.Event()
-
-    class Silent(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.set()
-            over.wait(SECONDS)
-
-        def log_message(self, *_arguments):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Silent)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/w.pt", asked
-    over.set()
-    server.shutdown()
-    server.server_close()
 
 
 def test_it_serves_and_leaves_with_0_when_it_is_told_to(program, weights, tmp_path):
@@ -106,103 +70,6 @@ def test_the_probes_are_answered_while_the_weights_are_awaited(program, silent_s
     assert running.process.poll() is None
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_told_to_stop_while_fetching_it_leaves_at_once_and_cleans_up(
-    program, silent_server, tmp_path, number
-):
-    url, asked = silent_server
-    running = program(CATFISH_MODEL_LOCATION=url)
-    assert asked.wait(SECONDS)
-    started = time.monotonic()
-    running.process.send_signal(number)
-    code, output, told = running.end()
-    assert (code, told) == (0, None)
-    assert time.monotonic() - started < 5
-    assert "Traceback" not in output
-    assert [path.name for path in tmp_path.glob("catfish-weights-*/*")] == []
-
-
-SLOW_TO_IMPORT = f"""
-import os, sys, time
-
-class Slow:
-    def find_spec(self, name, *_):
-        if name == "catfish_server.startup":
-            os.write(int(os.environ["TOLD"]), b"importing")
-            time.sleep({SECONDS})
-
-sys.meta_path.insert(0, Slow())
-"""
-"""As sitecustomize, which Python imports before anything of the program: says when the server begins to import."""
-
-
-def test_the_first_process_of_a_container_leaves_at_once_while_it_imports(tmp_path):
-    """The kernel does not end such a process by a signal that it has no handler for."""
-    if os.geteuid() != 0:
-        pytest.skip("root alone makes a namespace of processes")
-    (tmp_path / "sitecustomize.py").write_text(SLOW_TO_IMPORT)
-    told, tell = os.pipe()
-    path = os.pathsep.join([str(tmp_path), *sys.path])
-    program = subprocess.Popen(
-        ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "-m", "catfish_server"],
-        env={**os.environ, "PYTHONPATH": path, "TOLD": str(tell)},
-        pass_fds=[tell],
-    )
-    os.close(tell)
-    try:
-        assert os.read(told, 100) == b"importing"
-        (first,) = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()
-        os.kill(int(first), signal.SIGTERM)
-        assert program.wait(SECONDS / 2) == 0
-    finally:
-        program.kill()
-        program.wait()
-        os.close(told)
-
-
-@pytest.fixture
-def slow(weights, tmp_path):
-    """Settings with which every stage after the fetching takes a while: large images, and many golden ones."""
-    names = [f"{number}.png" for number in range(100)]
-    for name in names:
-        Image.new("RGB", (64, 64), (200, 30, 90)).save(tmp_path / name)
-    return {
-        "CATFISH_MODEL_LOCATION": weights,
-        "CATFISH_IMAGE_SIZE": 640,
-        "CATFISH_VERIFICATION_DIR": tmp_path,
-        "CATFISH_VERIFICATION_SAMPLES": json.dumps([[name, "cat"] for name in names]),
-    }
-
-
-@pytest.mark.parametrize("stage", ["loading", "warming", "verifying"])
-def test_in_every_stage_it_is_alive_and_not_ready_and_told_to_stop_leaves_at_once(
-    program, slow, stage, tmp_path
-):
-    running = program(**slow)
-    until_in(running, stage)
-    began = time.monotonic()
-    running.process.send_signal(signal.SIGTERM)
-    code, output, told = running.end()
-    assert (code, told) == (0, None)
-    assert time.monotonic() - began < 5
-    assert "Traceback" not in output
-    assert [path.name for path in tmp_path.glob("catfish-weights-*/*")] == []
-
-
-def until_in(running, stage):
-    """Waits for a stage; from the first answer on it is alive at every look, and not ready."""
-    deadline = time.monotonic() + SECONDS
-    reached = None
-    while reached != stage:
-        assert running.process.poll() is None, running.errors.read_text()
-        assert time.monotonic() < deadline, f"{stage} was not seen, {reached} was"
-        status, body = running.probe("/readyz")
-        if status:
-            reached = json.loads(body)["stage"]
-            assert (status, running.probe("/livez")[0]) == (503, 200), reached
-        threading.Event().wait(0.01)
-
-
 def test_the_digest_of_the_weights_and_the_golden_images_are_told(program, weights, tmp_path, serving_files):
     settings = wrong_golden_image(weights, tmp_path)
     settings |= {"CATFISH_MODEL_LOCATION": serving_files(weights), "CATFISH_VERIFICATION_MIN_ACCURACY": "0.5"}
@@ -225,15 +92,6 @@ def test_the_digest_of_the_weights_and_the_golden_images_are_told(program, weigh
     code, output, _ = running.end()
     assert code == 0
     assert "1 of 2 golden images were answered right." in output
-
-
-def test_told_to_stop_in_its_first_moments_it_leaves_with_0(program, weights):
-    running = program(CATFISH_MODEL_LOCATION=weights)
-    running.until("/livez", 200)  # torch is being imported now
-    running.process.send_signal(signal.SIGTERM)
-    code, output, told = running.end()
-    assert (code, told) == (0, None)
-    assert "Traceback" not in output
 
 
 def wrong_golden_image(weights, tmp_path):
