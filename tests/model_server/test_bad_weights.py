@@ -80,25 +80,27 @@ def ends(request, good, serve, tmp_path_factory):
     What hashes to the digest of the spec may stay: it is for the next start.
     """
 
-    def end(name):
+    def placed(name):
         folder = tmp_path_factory.mktemp("bad")
-        (folder / "cache").mkdir()
-        place = Place(directory=folder / "w", good=good, serve=serve)
-        place.directory.mkdir()
+        for made in ("cache", "w"):
+            (folder / made).mkdir()
+        return folder / "cache", KINDS[name].place(Place(directory=folder / "w", good=good, serve=serve))
+
+    def end(cache, variables):
         ports = dict.fromkeys(("CATFISH_PORT", "CATFISH_ADMIN_PORT", "CATFISH_GRPC_PORT"), 0)
-        variables = KINDS[name].place(place)
-        running = Program(folder / "cache", ports | variables)
+        running = Program(cache, ports | variables)
         try:
             code, log, told = running.end(SECONDS)
         finally:
             running.process.kill()
-        kept = {path.name for path in (folder / "cache").glob("catfish-weights-*/*")}
+        kept = {path.name for path in cache.glob("catfish-weights-*/*")}
         return code, log, told, kept - {variables.get("CATFISH_MODEL_SHA256")}
 
     wanted = [item.callspec.params["kind"] for item in request.session.items if item.module is request.module
               and "kind" in getattr(getattr(item, "callspec", None), "params", {})]  # fmt: skip
     with ThreadPoolExecutor(1) as waiting, ThreadPoolExecutor(AT_ONCE) as pool:
-        yield {name: (waiting if name == SLOW else pool).submit(end, name) for name in wanted}
+        # Placed here, in one thread: what makes some of them sets aside warnings, which all threads share.
+        yield {name: (waiting if name == SLOW else pool).submit(end, *placed(name)) for name in wanted}
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS, key=lambda kind: kind == SLOW))
