@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import threading
 from contextlib import asynccontextmanager
 
 import kopf
@@ -171,13 +172,16 @@ async def living(api, registry, **networking):
     async with api.served() as address:
         kopf.on.login(registry=registry)(lambda **_: kopf.ConnectionInfo(server=address))
         life = Life(registry, settings)
-        running = asyncio.create_task(asyncio.to_thread(life.run))
+        running = threading.Thread(
+            target=life.run, daemon=True
+        )  # no test waits for ever for one that does not end
+        running.start()
         try:
             yield life
         finally:
             life.stop()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(running, SECONDS)
+            await asyncio.to_thread(running.join, SECONDS)
+            assert not running.is_alive(), "kopf did not end in time"
 
 
 async def until(condition):
