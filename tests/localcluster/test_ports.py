@@ -1,3 +1,4 @@
+import os
 import socket
 import subprocess
 import sys
@@ -7,36 +8,40 @@ import pytest
 
 from localcluster import ports
 
-ASKED = (
-    "from localcluster import ports; ports.PORTS = range({0}, {0} + 2); print(*ports.free_ports(1)); input()"
-)
+GIVEN = ports.PORTS
+PAIR = range(19_990, 19_992)
+ASKED = f"from localcluster import ports; ports.PORTS = {PAIR}; print(*ports.free_ports(1)); input()"
 
 
-@pytest.fixture
-def two(monkeypatch):
-    """Two free ports, which are all that there are."""
-    monkeypatch.setattr(ports, "PORTS", range(29_990, 29_992))
-    return {29_990, 29_991}
+@pytest.fixture(autouse=True)
+def pair(monkeypatch, tmp_path):
+    """Two ports are all that there are, beside those that other tests are given, and with locks of their own."""
+    for name, value in {"PORTS": PAIR, "_given": [], "_locks": []}.items():
+        monkeypatch.setattr(ports, name, value)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)  # it is read anew
+    yield
+    for opened in ports._locks:
+        os.close(opened)
 
 
-def test_no_port_is_given_twice_or_while_somebody_listens_on_it(two):
+def test_no_port_is_given_twice_or_while_somebody_listens_on_it():
     (held,) = ports.free_ports(1)
-    (other,) = two - {held}
+    (other,) = {*PAIR} - {held}
     with socket.create_server(("127.0.0.1", other)), pytest.raises(OSError, match="fewer than 1 ports"):
         ports.free_ports(1)
     assert ports.free_ports(1) == [other]
-    with pytest.raises(OSError, match="fewer than 1 ports of loopback from 29990 to 29991 are free"):
+    with pytest.raises(OSError, match="fewer than 1 ports of loopback from 19990 to 19991 are free"):
         ports.free_ports(1)
 
 
-def test_what_another_process_was_given_is_its_own_until_it_ends(monkeypatch):
-    monkeypatch.setattr(ports, "PORTS", range(29_994, 29_996))
+def test_what_another_process_was_given_is_its_own_until_it_ends():
     with subprocess.Popen(
-        [sys.executable, "-c", ASKED.format(29_994)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", ASKED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
         theirs = int(other.stdout.readline())
         ours = ports.free_ports(1)
-        assert {*ours, theirs} == {29_994, 29_995}
+        assert {*ours, theirs} == {*PAIR}
         with pytest.raises(OSError, match="fewer"):
             ports.free_ports(1)
         other.communicate("\n", timeout=30)
@@ -46,4 +51,4 @@ def test_what_another_process_was_given_is_its_own_until_it_ends(monkeypatch):
 @pytest.mark.skipif(sys.platform != "linux", reason="the range of ports is told by Linux's /proc")
 def test_the_kernel_gives_none_of_them_to_a_connection():
     first, _ = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
-    assert first > ports.PORTS[-1]
+    assert first > GIVEN[-1]

@@ -31,16 +31,6 @@ class Quiet(http.server.ThreadingHTTPServer):
 
 
 @pytest.fixture(scope="module")
-def good(tmp_path_factory):
-    import torch
-    from torchvision import models
-
-    path = tmp_path_factory.mktemp("good") / "resnet18.pt"
-    torch.save(models.resnet18(weights=None, num_classes=2).state_dict(), path)
-    return path
-
-
-@pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
     """A certificate and its key in one file, signed by itself."""
     folder = tmp_path_factory.mktemp("certificate")
@@ -74,7 +64,7 @@ def serve(certificate):
 
 
 @pytest.fixture(scope="module")
-def ends(request, good, serve, tmp_path_factory):
+def ends(request, weights, serve, tmp_path_factory):
     """The end of the server on each kind that this run tests: exit code, log, termination message, leftovers.
 
     What hashes to the digest of the spec may stay: it is for the next start.
@@ -84,7 +74,7 @@ def ends(request, good, serve, tmp_path_factory):
         folder = tmp_path_factory.mktemp("bad")
         for made in ("cache", "w"):
             (folder / made).mkdir()
-        return folder / "cache", KINDS[name].place(Place(directory=folder / "w", good=good, serve=serve))
+        return folder / "cache", KINDS[name].place(Place(directory=folder / "w", good=weights, serve=serve))
 
     def end(cache, variables):
         ports = dict.fromkeys(("CATFISH_PORT", "CATFISH_ADMIN_PORT", "CATFISH_GRPC_PORT"), 0)

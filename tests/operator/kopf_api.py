@@ -172,9 +172,8 @@ async def living(api, registry, **networking):
     async with api.served() as address:
         kopf.on.login(registry=registry)(lambda **_: kopf.ConnectionInfo(server=address))
         life = Life(registry, settings)
-        running = threading.Thread(
-            target=life.run, daemon=True
-        )  # no test waits for ever for one that does not end
+        # A daemon: one that does not end fails its test, and does not keep all others from ending.
+        running = threading.Thread(target=life.run, daemon=True)
         running.start()
         try:
             yield life
