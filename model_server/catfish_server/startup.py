@@ -23,11 +23,21 @@ logger = logging.getLogger(__name__)
 MESSAGE_BYTES = 2048
 """Of the termination message; the kubelet keeps at most 4096, and 12 KiB for all containers of a pod."""
 
+LEAVE_SECONDS = 5
+"""For a server that is told to stop before it serves: to remove what it has fetched."""
+
 
 def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
     """Runs a server until it is told to stop; returns the exit code of docs/contract.md."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
+    try:
+        return _run(arguments, env)
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 0
+
+
+def _run(arguments: Sequence[str], env: Mapping[str, str]) -> int:
     try:
         settings = Settings.from_env({**env, **configuration.flags(arguments)})
         logging.basicConfig(
@@ -37,8 +47,6 @@ def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
     except StartupFailure as failure:
         _report(failure, env)
         return failure.exit_code
-    except SystemExit as leaving:
-        return leaving.code if isinstance(leaving.code, int) else 0
     except Exception as error:
         logger.debug("The traceback of what ended the server:", exc_info=True)
         print(f"catfish-server: unexpected {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
@@ -93,7 +101,15 @@ def sha256_of(lifecycle: Lifecycle) -> str | None:
 
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
-    """Told to stop before there was anything to drain: what is open is closed on the way out."""
+    """Told to stop before there was anything to drain: what is open is closed on the way out.
+
+    A second signal would end the closing, so it is ignored. What is being imported may swallow the exception, and then
+    the alarm ends the process.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+    signal.alarm(LEAVE_SECONDS)
     raise SystemExit(0)
 
 

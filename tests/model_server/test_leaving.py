@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from catfish_server.startup import LEAVE_SECONDS
 from tests.model_server.conftest import SECONDS
 
 pytestmark = pytest.mark.process
@@ -26,20 +27,66 @@ def test_told_to_stop_in_its_first_moments_it_leaves_with_0(program, weights):
     assert "Traceback" not in output
 
 
+@pytest.mark.parametrize("times", [1, 1000], ids=["once", "all the time"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_told_to_stop_while_fetching_it_leaves_at_once_and_cleans_up(
-    program, silent_server, tmp_path, number
+    program, silent_server, tmp_path, number, times
 ):
     url, asked = silent_server
     running = program(CATFISH_MODEL_LOCATION=url)
     assert asked.wait(SECONDS)
     started = time.monotonic()
-    running.process.send_signal(number)
+    for _ in range(times):
+        running.process.send_signal(number)
     code, output, told = running.end()
     assert (code, told) == (0, None)
     assert time.monotonic() - started < 5
     assert "Traceback" not in output
     assert [path.name for path in tmp_path.glob("catfish-weights-*/*")] == []
+
+
+SWALLOWS_EVERYTHING = """
+import os, sys, time
+
+class Deaf:
+    def find_spec(self, name, *_):
+        if name == "catfish_server.inference.build":
+            os.write(int(os.environ["TOLD"]), b"importing")
+            while True:
+                try:
+                    time.sleep(3600)
+                except BaseException:
+                    pass
+
+sys.meta_path.insert(0, Deaf())
+"""
+"""As sitecustomize: an import that no exception ends."""
+
+
+def test_an_import_that_swallows_exceptions_does_not_keep_it(tmp_path, weights):
+    (tmp_path / "sitecustomize.py").write_text(SWALLOWS_EVERYTHING)
+    told, tell = os.pipe()
+    program = subprocess.Popen(
+        [sys.executable, "-m", "catfish_server"],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
+            "TOLD": str(tell),
+            "CATFISH_MODEL_LOCATION": str(weights),
+            "CATFISH_CLASSES": "cat,fish",
+            "CATFISH_ADMIN_PORT": "0",
+        },
+        pass_fds=[tell],
+    )
+    os.close(tell)
+    try:
+        assert os.read(told, 100) == b"importing"
+        program.send_signal(signal.SIGTERM)
+        assert program.wait(LEAVE_SECONDS * 3) == 0
+    finally:
+        program.kill()
+        program.wait()
+        os.close(told)
 
 
 SLOW_TO_IMPORT = f"""

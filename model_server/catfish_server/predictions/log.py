@@ -29,6 +29,8 @@ MAX_BACKOFF_SECONDS = 5.0
 _GIVING_UP_SECONDS = 0.3
 """For a try that has just been given up: a client that is not closed holds up the end of the process."""
 
+_HURRIED_EVERY_SECONDS = 0.05
+
 MAX_REASONS = 8
 """That are told of in one outage."""
 
@@ -89,7 +91,6 @@ class PredictionLog:
         self._buffer = Buffer(max_records=max_records, max_bytes=max_bytes, limits=sink.limits)
         self._batches = 0
         metrics.watch(self._buffer.held)
-        # A signal that raises in Thread.join leaves a running thread marked as ended (3.11, `_wait_for_tstate_lock`).
         self._ended = threading.Event()
         threading.Thread(target=self._run, name="prediction-log", daemon=True).start()
 
@@ -105,15 +106,18 @@ class PredictionLog:
             self._metrics.dropped(reason)
         return reason is None
 
-    def close(self, seconds: float = FLUSH_SECONDS) -> None:
-        """Delivers what is left for this long at most, or until a signal ends the wait; counts the rest as dropped."""
-        try:
-            self._buffer.close()
-            self._ended.wait(seconds)
-        finally:
-            self._give_up()
+    def close(self, seconds: float = FLUSH_SECONDS, *, hurried: Callable[[], bool] = lambda: False) -> None:
+        """Delivers what is left, and counts what it cannot as dropped.
 
-    def _give_up(self) -> None:
+        Args:
+            seconds: that it waits at most.
+            hurried: whether to wait no longer; asked again and again, for a signal handler may set no event.
+        """
+        self._buffer.close()
+        until = time.monotonic() + seconds
+        while not hurried() and (wait := until - time.monotonic()) > 0:
+            if self._ended.wait(min(wait, _HURRIED_EVERY_SECONDS)):
+                break
         if left := self._buffer.abandon():
             self._metrics.dropped("shutdown", left)
             logger.warning("%d records of the prediction log are lost: the sink did not take them.", left)

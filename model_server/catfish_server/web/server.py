@@ -9,8 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from http import HTTPStatus
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
@@ -67,6 +66,7 @@ class Server:
         self._api: Listener | None = None
         self._remote: Remote | None = None
         self._stop_requests: list[float] = []  # seconds of draining, one for each signal
+        self._heeded = 0  # of these
 
     @property
     def admin_port(self) -> int | None:
@@ -93,7 +93,9 @@ class Server:
         )
 
     def stop(self, *, drain_seconds: float | None = None) -> None:
-        """Asks `run` to drain and return, as SIGTERM does; asked a second time, to return now.
+        """Asks `run` to drain and return, as SIGTERM does; asked again, not to wait for what it is waiting for.
+
+        Safe in a signal handler and in other threads, also after the end.
 
         Args:
             drain_seconds: how long new requests are still answered; None: as the settings say.
@@ -124,19 +126,19 @@ class Server:
         api = self._api = self._listen(classifier, model)
         longest = self._settings.request_timeout_seconds
         self._lifecycle.watch(classifier.engine.busy_seconds, longest_seconds=longest)
+        _heed_signals(self.stop)
         try:
             self._remote = self._listen_remotely(model)
-            with _signals(self.stop):
-                self._lifecycle.enter(Stage.READY)
-                if self._remote is not None:
-                    self._remote.ready()
-                logger.info("Ready: answering on %s:%d.", self._settings.host, api.port)
-                self._loop(api)
+            self._lifecycle.enter(Stage.READY)
+            if self._remote is not None:
+                self._remote.ready()
+            logger.info("Ready: answering on %s:%d.", self._settings.host, api.port)
+            self._loop(api)
         finally:
             self._close(api, classifier, log)
 
     def _close(self, api: Listener, classifier: "Classifier", log: "PredictionLog | None") -> None:
-        """Closes everything, each also where a second signal ended the closing of one before (`startup._leave`)."""
+        """Closes everything, each also where closing one before failed; told to stop again, waits for no log."""
         with ExitStack() as last_first:
             if self._admin is not None:
                 last_first.callback(self._admin.stop)
@@ -145,7 +147,8 @@ class Server:
                 last_first.callback(self._access_log.close)
             last_first.callback(classifier.close)
             if log is not None:
-                last_first.callback(log.close)
+                heeded = self._heeded
+                last_first.callback(log.close, hurried=lambda: len(self._stop_requests) > heeded)
             last_first.callback(api.close)
             if self._remote is not None:
                 last_first.callback(self._remote.close)
@@ -219,10 +222,11 @@ class Server:
         drain = Drain(api, finish_seconds=self._finish_seconds)
         while not (drain.done and (self._remote is None or self._remote.stopped)):
             api.turn(drain.turn_seconds(time.monotonic()))
-            if len(self._stop_requests) > 1:
+            self._heeded = len(self._stop_requests)
+            if self._heeded > 1:
                 logger.warning("Told to stop a second time: leaving at once.")
                 return
-            if self._stop_requests:
+            if self._heeded:
                 self._drain_on(drain)
         logger.info("Everything is answered: leaving.")
 
@@ -242,22 +246,20 @@ class Server:
             self._remote.stop(grace_seconds=self._finish_seconds)
 
 
-@contextmanager
-def _signals(stop: _Stop) -> Iterator[None]:
-    """SIGTERM drains; SIGINT, from a keyboard behind which no load balancer stands, skips the waiting."""
+def _heed_signals(stop: _Stop) -> None:
+    """SIGTERM drains; SIGINT, from a keyboard behind which no load balancer stands, skips the waiting.
+
+    The handlers stay to the end of the process. Nothing is raised: a signal while the server closes could otherwise
+    leave anything unclosed, at whatever line it comes.
+    """
     if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
-        yield
         return
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         stop(drain_seconds=0 if number == signal.SIGINT else None)
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
 
 
 def _affordable_connections(limit: int) -> int:
