@@ -91,6 +91,7 @@ class PredictionLog:
         self._buffer = Buffer(max_records=max_records, max_bytes=max_bytes, limits=sink.limits)
         self._batches = 0
         metrics.watch(self._buffer.held)
+        # A signal that raises in Thread.join leaves a running thread marked as ended (3.11, `_wait_for_tstate_lock`).
         self._ended = threading.Event()
         threading.Thread(target=self._run, name="prediction-log", daemon=True).start()
 
@@ -107,17 +108,22 @@ class PredictionLog:
         return reason is None
 
     def close(self, seconds: float = FLUSH_SECONDS, *, hurried: Callable[[], bool] = lambda: False) -> None:
-        """Delivers what is left, and counts what it cannot as dropped.
+        """Delivers what is left, and counts what it cannot as dropped, also where a signal raises (`wsgi`).
 
         Args:
             seconds: that it waits at most.
             hurried: whether to wait no longer; asked again and again, for a signal handler may set no event.
         """
-        self._buffer.close()
-        until = time.monotonic() + seconds
-        while not hurried() and (wait := until - time.monotonic()) > 0:
-            if self._ended.wait(min(wait, _HURRIED_EVERY_SECONDS)):
-                break
+        try:
+            self._buffer.close()
+            until = time.monotonic() + seconds
+            while not hurried() and (wait := until - time.monotonic()) > 0:
+                if self._ended.wait(min(wait, _HURRIED_EVERY_SECONDS)):
+                    break
+        finally:
+            self._give_up()
+
+    def _give_up(self) -> None:
         if left := self._buffer.abandon():
             self._metrics.dropped("shutdown", left)
             logger.warning("%d records of the prediction log are lost: the sink did not take them.", left)

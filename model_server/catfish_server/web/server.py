@@ -147,8 +147,7 @@ class Server:
                 last_first.callback(self._access_log.close)
             last_first.callback(classifier.close)
             if log is not None:
-                heeded = self._heeded
-                last_first.callback(log.close, hurried=lambda: len(self._stop_requests) > heeded)
+                last_first.callback(log.close, hurried=lambda: len(self._stop_requests) > self._heeded)
             last_first.callback(api.close)
             if self._remote is not None:
                 last_first.callback(self._remote.close)

@@ -1,3 +1,4 @@
+import signal
 import threading
 import time
 
@@ -159,6 +160,30 @@ def test_closing_ends_in_time_whatever_the_sink_does_and_counts_what_is_lost(log
     assert sink.closed == (sink.stuck is None), "one that is not closed holds up the end of the process"
     if sink.stuck:
         sink.stuck.set()
+
+
+def test_a_signal_that_raises_while_the_log_is_closed_closes_no_sink_that_is_written_to(logged):
+    """As Ctrl-C does under another WSGI server."""
+
+    class Told(Exception):
+        pass
+
+    def tell(_number, _frame):
+        raise Told
+
+    sink = Scripted(stuck=threading.Event())
+    made = logged(sink)
+    made.send(3)
+    until(lambda: made.count("queued_records") == 3 and not made.log._buffer._waiting)
+    before = signal.signal(signal.SIGUSR1, tell)
+    try:
+        threading.Timer(0.2, signal.pthread_kill, (threading.main_thread().ident, signal.SIGUSR1)).start()
+        with pytest.raises(Told):
+            made.log.close(30)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert (sink.closed, made.dropped()) == (False, {"shutdown": 3})
+    sink.stuck.set()
 
 
 def test_a_log_that_is_hurried_waits_no_longer_and_closes_no_sink_that_is_written_to(logged):
