@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -45,86 +46,67 @@ def test_told_to_stop_while_fetching_it_leaves_at_once_and_cleans_up(
     assert [path.name for path in tmp_path.glob("catfish-weights-*/*")] == []
 
 
-SWALLOWS_EVERYTHING = """
+IMPORTING = """
 import os, sys, time
 
-class Deaf:
+class Hook:
     def find_spec(self, name, *_):
-        if name == "catfish_server.inference.build":
+        if name == os.environ["HELD"]:
             os.write(int(os.environ["TOLD"]), b"importing")
+            {}
+
+sys.meta_path.insert(0, Hook())
+"""
+"""As sitecustomize, which Python imports before anything of the program: says when a module is being imported."""
+
+SLOW = f"time.sleep({SECONDS})"
+DEAF = """
             while True:
                 try:
                     time.sleep(3600)
                 except BaseException:
                     pass
-
-sys.meta_path.insert(0, Deaf())
 """
-"""As sitecustomize: an import that no exception ends."""
 
 
-def test_an_import_that_swallows_exceptions_does_not_keep_it(tmp_path, weights):
-    (tmp_path / "sitecustomize.py").write_text(SWALLOWS_EVERYTHING)
+@contextmanager
+def held(tmp_path, module, how, *before, **env):
+    """The server as a process that is importing the module, which takes as long as `how` says."""
+    (tmp_path / "sitecustomize.py").write_text(IMPORTING.replace("{}", how))
     told, tell = os.pipe()
+    path = os.pathsep.join([str(tmp_path), *sys.path])
     program = subprocess.Popen(
-        [sys.executable, "-m", "catfish_server"],
-        env={
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
-            "TOLD": str(tell),
-            "CATFISH_MODEL_LOCATION": str(weights),
-            "CATFISH_CLASSES": "cat,fish",
-            "CATFISH_ADMIN_PORT": "0",
-        },
+        [*before, sys.executable, "-m", "catfish_server"],
+        env={**os.environ, "PYTHONPATH": path, "TOLD": str(tell), "HELD": module, **env},
         pass_fds=[tell],
     )
     os.close(tell)
     try:
         assert os.read(told, 100) == b"importing"
-        program.send_signal(signal.SIGTERM)
-        assert program.wait(LEAVE_SECONDS * 3) == 0
+        yield program
     finally:
         program.kill()
         program.wait()
         os.close(told)
 
 
-SLOW_TO_IMPORT = f"""
-import os, sys, time
-
-class Slow:
-    def find_spec(self, name, *_):
-        if name == "catfish_server.startup":
-            os.write(int(os.environ["TOLD"]), b"importing")
-            time.sleep({SECONDS})
-
-sys.meta_path.insert(0, Slow())
-"""
-"""As sitecustomize, which Python imports before anything of the program: says when the server begins to import."""
+def test_an_import_that_swallows_exceptions_does_not_keep_it(tmp_path, weights):
+    settings = {"MODEL_LOCATION": str(weights), "CLASSES": "cat,fish", "ADMIN_PORT": "0"}
+    env = {f"CATFISH_{name}": value for name, value in settings.items()}
+    with held(tmp_path, "catfish_server.inference.build", DEAF, **env) as program:
+        program.send_signal(signal.SIGTERM)
+        assert program.wait(LEAVE_SECONDS * 3) == 0
 
 
 def test_the_first_process_of_a_container_leaves_at_once_while_it_imports(tmp_path):
     """The kernel does not end such a process by a signal that it has no handler for."""
     if os.geteuid() != 0:
         pytest.skip("root alone makes a namespace of processes")
-    (tmp_path / "sitecustomize.py").write_text(SLOW_TO_IMPORT)
-    told, tell = os.pipe()
-    path = os.pathsep.join([str(tmp_path), *sys.path])
-    program = subprocess.Popen(
-        ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "-m", "catfish_server"],
-        env={**os.environ, "PYTHONPATH": path, "TOLD": str(tell)},
-        pass_fds=[tell],
-    )
-    os.close(tell)
-    try:
-        assert os.read(told, 100) == b"importing"
+    first_of_all = ("unshare", "--pid", "--fork", "--kill-child")
+    with held(tmp_path, "catfish_server.startup", SLOW, *first_of_all) as program:
         (first,) = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()
         os.kill(int(first), signal.SIGTERM)
         assert program.wait(SECONDS / 2) == 0
-    finally:
-        program.kill()
-        program.wait()
-        os.close(told)
 
 
 @pytest.fixture
