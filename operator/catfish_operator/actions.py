@@ -69,7 +69,7 @@ class Plan:
         actions: the writes, in their order.
         confirm: the actions rest on objects that must be read live before them.
         verdict: how far the model is from what its spec asks for.
-        history: the revisions, with the records that the actions write.
+        history: the revisions as they lie in the cluster; what the actions change of them is told once it is done.
         model: None if the spec cannot be understood.
         target: the name of the revision that the spec asks for; None if that is unknown.
         requeue_after: seconds after which to look again though nothing happens; None: events are enough.

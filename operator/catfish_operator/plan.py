@@ -4,7 +4,6 @@ It never raises for what the API server accepts: what cannot be obeyed becomes t
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from catfish_operator import children, history, pods, progress, rollout
 from catfish_operator.actions import Action, Apply, Plan
@@ -65,7 +64,7 @@ def _follow(observed: Observed, *, model: CatfishModel, target: str, known: Hist
         actions=tuple(actions),
         confirm=course.confirm,
         verdict=verdict,
-        history=_with(known, course.records),
+        history=known,
         model=model,
         target=target,
         requeue_after=course.look_after,
@@ -79,11 +78,6 @@ def _template(observed: Observed, known: History, course: Course, *, target: str
         return revision.stored_template(serve.live)
     there: Json | None = observed.deployment["spec"]["template"] if observed.deployment else None
     return there if course.serve != target else None
-
-
-def _with(known: History, records: Mapping[str, Record]) -> History:
-    """The history as it will be once the records are written."""
-    return History(tuple(replace(entry, record=records.get(entry.name, entry.record)) for entry in known))
 
 
 def _obstacle(model: CatfishModel, live: list[Json]) -> Verdict | None:

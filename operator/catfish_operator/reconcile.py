@@ -1,7 +1,8 @@
 """One look at one model: observe, plan, execute, say. Called by the workers, one at a time per model.
 
 What was written is looked at again before status is computed, so status speaks of what is, not of what was
-asked for. Status is said last and on every path: also when an action was refused.
+asked for. It is said last and on every path, also when an action was refused; where none was, it is said of the very
+look that left nothing to do: in another one a moment later the time may have come for a verdict that is on no revision.
 """
 
 import contextlib
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from catfish_operator import errors, plan, pods, reasons, status
-from catfish_operator.actions import Action, Apply, Delete, Replace
+from catfish_operator.actions import Action, Apply, Delete, Plan, Replace
 from catfish_operator.cluster import MODEL, Cluster, Kind, kind_of
 from catfish_operator.model import Json
 from catfish_operator.observe import Key, Observer
@@ -19,6 +20,8 @@ from catfish_operator.observed import Observed
 from catfish_operator.reasons import Verdict
 
 log = logging.getLogger(__name__)
+
+Look = tuple[Observed, Plan]
 
 # Looks at one model in a row. Two are the rule (act, then see that nothing is left to do); more are needed
 # when others write at the same time. A model that is not settled then waits for its back-off.
@@ -84,11 +87,11 @@ class Reconciler:
         done: list[tuple[Observed, Action]] = []
         confirmed = False
         for _ in range(LOOKS):
-            observed = self._observer.look(key)
-            if observed is None:
+            look = self._look(key)
+            if look is None:
                 self._said.pop(key, None)
                 return None
-            planned = plan.plan(observed)
+            observed, planned = look
             if planned.confirm and not confirmed:
                 await self._confirm(observed, planned.target)
                 confirmed = True
@@ -96,8 +99,10 @@ class Reconciler:
             failure = await self._execute(key, observed, planned.actions, met=met, done=done)
             if isinstance(failure, errors.Stale) or (failure is None and planned.actions):
                 continue
+            if failure is not None:  # what came before the action that failed was done
+                look = self._look(key)
             try:
-                unsaid = await self._say(key, refused=failure)
+                unsaid = await self._say(key, look, refused=failure)
             except errors.Stale:
                 await self._read(MODEL, *key)
                 continue
@@ -111,8 +116,13 @@ class Reconciler:
         written = [_address(action) for _, action in done]
         if written and written.count(written[-1]) >= LOOKS - 1:  # each time, and it was another the next time
             with contextlib.suppress(errors.Stale):
-                await self._say(key, refused=error, about=done[-1][1])
+                await self._say(key, self._look(key), refused=error, about=done[-1][1])
         raise error
+
+    def _look(self, key: Key) -> Look | None:
+        """What is there, and what is to be done about it; None if there is no such model."""
+        observed = self._observer.look(key)
+        return None if observed is None else (observed, plan.plan(observed))
 
     async def _execute(
         self,
@@ -209,24 +219,30 @@ class Reconciler:
                 await self._read(kind, item["metadata"]["namespace"], item["metadata"]["name"])
 
     async def _say(
-        self, key: Key, *, refused: errors.CatfishError | None, about: Action | None = None
+        self,
+        key: Key,
+        look: Look | None,
+        *,
+        refused: errors.CatfishError | None,
+        about: Action | None = None,
     ) -> float | None:
         """Writes the status if it differs from the live one.
 
         Args:
             key: the model.
+            look: what is said of; None: the model is gone.
             refused: what went wrong with the last action.
             about: what could not be settled.
 
         Returns:
             Seconds after which it should be written, if it is too soon for so little news; else None.
         """
-        observed = self._observer.look(key)
-        if observed is None or "deletionTimestamp" in observed.body["metadata"]:
+        if look is None or "deletionTimestamp" in look[0].body["metadata"]:
             return None
+        observed, planned = look
         live = observed.body.get("status")
         verdict = _verdict(refused, about)
-        wanted = status.status(observed, plan.plan(observed), refused=verdict)
+        wanted = status.status(observed, planned, refused=verdict)
         if not status.differs(live, wanted):
             return None
         left = self._said.get(key, -math.inf) + PACE_SECONDS - self._clock()

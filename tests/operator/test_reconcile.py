@@ -1,78 +1,21 @@
 """One look at a model, with a small plan in place of the real one: what holds whatever is planned."""
 
-import asyncio
-import copy
-from datetime import UTC, datetime
-
 import pytest
 
-from catfish_operator import errors, plan, reasons, status
-from catfish_operator.actions import Apply, Delete, Plan, Replace
+from catfish_operator import errors, reasons
+from catfish_operator.actions import Apply, Delete, Replace
 from catfish_operator.cluster import KINDS, MODEL
-from catfish_operator.controller.cache import Cache
-from catfish_operator.observe import Observer
-from catfish_operator.reconcile import LOOKS, Reconciler
-from tests.operator.fakes import FakeCluster, NoReadings
-
-KEY = ("default", "cat")
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
+from catfish_operator.reconcile import LOOKS
+from tests.operator.small_plan import KEY, World, child
 
 
 def kind_named(kind):
     return next(known for known in KINDS if known.kind == kind)
 
 
-def child(kind="Deployment", api_version="apps/v1", **spec):
-    labels = {"catfish.dev/model": "cat"}
-    metadata = {"namespace": "default", "name": "cat", "labels": labels}
-    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec}
-
-
-class World:
-    """A fake cluster with one model, a cache that knows it, and a plan that the test sets."""
-
-    def __init__(self):
-        self.cluster, self.cache = FakeCluster(), Cache()
-        self.plan = lambda _: ()
-        self.requeue_after = None
-        self.clock = 0.0
-        self.repaired = []
-        body = {"apiVersion": "catfish.dev/v1alpha1", "kind": "CatfishModel", "spec": {}}
-        self.model = self.cluster.put({**body, "metadata": {"namespace": "default", "name": "cat"}})
-        self.cache.observe(MODEL, self.model)
-        observer = Observer(memory=self.cache, readings=NoReadings(), now=lambda: NOW, clock=lambda: 0.0)
-        self.reconciler = Reconciler(
-            cluster=self.cluster,
-            memory=self.cache,
-            observer=observer,
-            clock=lambda: self.clock,
-            repaired=lambda _, action: self.repaired.append(action),
-        )
-
-    def reconcile(self):
-        return asyncio.run(self.reconciler.reconcile(KEY))
-
-    def see(self, kind, item):
-        self.cache.observe(kind, copy.deepcopy(item), live=True)
-
-    @property
-    def status(self):
-        return self.cluster.objects["CatfishModel", *KEY].get("status")
-
-
 @pytest.fixture
 def world(monkeypatch):
-    world = World()
-    verdict = reasons.settled("RolloutCompleted")
-    monkeypatch.setattr(
-        plan,
-        "plan",
-        lambda observed: Plan(
-            actions=world.plan(observed), verdict=verdict, requeue_after=world.requeue_after
-        ),
-    )
-    monkeypatch.setattr(status, "status", lambda *_, refused=None: {"message": (refused or verdict).message})
-    return world
+    return World(monkeypatch)
 
 
 def one_deployment(observed):
@@ -261,40 +204,3 @@ def test_nothing_is_said_of_a_model_that_is_being_deleted(world):
 def test_the_plan_says_when_to_look_again(world):
     world.requeue_after = 7.0
     assert world.reconcile() == 7.0
-
-
-def ready(number, *, condition="False"):
-    """A status that says how many pods are ready."""
-    conditions = [
-        {"type": "Ready", "status": condition, "reason": "PodsStarting", "message": f"{number} are"}
-    ]
-    return {"message": f"{number} are ready", "readyReplicas": number, "conditions": conditions}
-
-
-def test_how_far_the_same_thing_is_is_said_once_a_second_and_never_forgotten(world, monkeypatch):
-    for clock, said, written, again in (
-        (0.0, ready(0), ready(0), None),
-        (0.2, ready(1), ready(0), 0.8),
-        (0.5, ready(2), ready(0), 0.5),
-        (1.0, ready(2), ready(2), None),
-        (1.5, ready(2), ready(2), None),
-        (1.75, ready(3), ready(2), 0.25),
-    ):
-        monkeypatch.setattr(status, "status", lambda *_, said=said, **__: said)
-        world.clock = clock
-        assert (world.reconcile(), world.status) == (pytest.approx(again) if again else None, written)
-
-
-def test_a_condition_that_turns_is_said_at_once(world, monkeypatch):
-    for clock, said in ((0.0, ready(0)), (0.1, ready(1, condition="True")), (0.2, ready(0))):
-        monkeypatch.setattr(status, "status", lambda *_, said=said, **__: said)
-        world.clock = clock
-        assert (world.reconcile(), world.status) == (None, said)
-
-
-def test_what_is_still_to_be_said_does_not_put_off_the_next_look(world, monkeypatch):
-    world.requeue_after = 0.3
-    for clock, number, again in ((0.0, 0, 0.3), (0.2, 1, 0.3), (0.8, 1, 0.2)):
-        monkeypatch.setattr(status, "status", lambda *_, number=number, **__: ready(number))
-        world.clock = clock
-        assert world.reconcile() == pytest.approx(again)

@@ -32,7 +32,8 @@ def test_a_first_revision_is_neither_held_nor_proven_before_it_was_baked():
     assert world.record(target).verdict is None
     assert said(world)["UpToDate"] == ("True", "RolloutCompleted")
     assert said(world)["Reconciling"] == ("True", "Baking")
-    world.wait(1).settle()
+    assert "stableRevision" not in world.wait(1).status()  # its time has come, and it is on no revision yet
+    world.settle()
     assert world.record(target).verdict == "proven"
     assert said(world)["Reconciling"] == ("False", "RolloutCompleted")
     assert world.status()["stableRevision"] == target
