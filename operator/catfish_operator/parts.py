@@ -97,6 +97,10 @@ class Parts:
         """For how long this process may write: without a Lease there is no other one."""
         return self._leadership.seconds_left() if self._leadership else math.inf
 
+    def _may_write_again(self) -> None:
+        self._health.sees_again()
+        self._resync.reachable()
+
     async def _leading(self) -> None:
         if self._leadership:
             await self._leadership.leading()
@@ -120,7 +124,7 @@ class Parts:
             duration=settings.lease_seconds,
             clock=time.monotonic,
             known=self._health.leader_seen,
-            began=self._health.sees_again,
+            began=self._may_write_again,
         )
 
     def _source(self, kinds: tuple[Kind, ...]) -> EventSource:

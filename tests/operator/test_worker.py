@@ -216,6 +216,27 @@ def test_a_failed_resync_keeps_the_cache_and_is_tried_again_soon(clock):
     assert max(delays) <= 15
 
 
+def test_a_failed_resync_is_tried_again_as_soon_as_the_api_server_has_answered_somebody(clock):
+    cluster, queue, health, ended = FakeCluster(), Queue(clock=clock), Health(clock=clock), []
+    cluster.trouble["list_all", "Pod"] = [errors.Unreachable("no")]
+    resync = a_resync(cluster, Cache(), queue, health, ended=ended.append)
+
+    async def scenario():
+        async with asyncio.timeout(0.5):  # the next try by itself comes after 0.75 s at the earliest
+            async with asyncio.TaskGroup() as group:
+                running = group.create_task(resync.run())
+                while ended != ["failed", "completed"]:
+                    resync.reachable()
+                    await asyncio.sleep(0.01)
+                for _ in range(10):
+                    resync.reachable()  # while listings work it makes no further ones
+                    await asyncio.sleep(0.01)
+                running.cancel()
+
+    asyncio.run(scenario())
+    assert ended == ["failed", "completed"]
+
+
 def test_without_the_crd_there_are_no_models_and_one_warning(clock, caplog):
     caplog.set_level(logging.INFO)
     cluster, cache, queue, health = FakeCluster(), Cache(), Queue(clock=clock), Health(clock=clock)

@@ -6,6 +6,7 @@ away.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Callable
@@ -59,12 +60,21 @@ class Resync:
         self._ended = ended
         self._failures = 0
         self._crd_missed = False
+        self._hurry = asyncio.Event()
         self.filled = asyncio.Event()
 
     async def run(self) -> None:
         """Lists forever: at the set pace while that works, with back-off while it does not."""
-        while True:  # noqa: ASYNC110 - a pace, not a wait for something
-            await asyncio.sleep(await self.once())
+        while True:
+            self._hurry.clear()
+            seconds = await self.once()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), seconds)
+
+    def reachable(self) -> None:
+        """The API server has answered somebody: after a listing that failed the next one need not wait any longer."""
+        if self._failures:
+            self._hurry.set()
 
     async def once(self) -> float:
         """Lists everything once. Returns after how many seconds to do so again."""
