@@ -21,7 +21,6 @@ from demo.kube import ROOT, Json, Kube
 from demo.report import Report
 from tests.faults import kinds, world
 from tests.faults.campaign import Campaign, Lane, lanes
-from tests.faults.disruptions import QUIET_SECONDS
 from tests.faults.outcome import Outcome
 
 TARGET = Path("build/bench/rollout.json")
@@ -29,13 +28,6 @@ COLUMNS = (
     "system", "kind", "replicas", "reason shown", "noticed", "v1 back", "failed", "wrong", "of",
     "v1 least", "least", "ok",
 )  # fmt: skip
-OPERATOR_START_SECONDS = 20.0
-"""For an operator that was killed, or that waits before it asks again."""
-
-REACHABLE_SECONDS = 60.0
-"""Until the API server can be reached by its Service again, after it was away: it took itself out of there as it ended,
-and kube-proxy asks for the news with a back-off of 30 s, up to doubled by jitter (client-go's reflector)."""
-
 WIDTHS = (8, 21, 8, 26, 8, 8, 7, 6, 6, 9, 6, 3)
 
 
@@ -81,7 +73,7 @@ def measure(kube: Kube, wanted: Sequence[Lane], options: "Options") -> list[Json
 
     def told(lane: Lane, outcome: Outcome, seconds: float) -> None:
         disturbances.over(outcome)
-        row = row_of(lane, outcome, disturbances, grace=options.grace(outcome.kind))
+        row = row_of(lane, outcome, disturbances)
         print(f"{time.monotonic() - started:6.0f} s  {line_of(row)}  ({seconds:.0f} s)", flush=True)
 
     campaign = Campaign(
@@ -94,12 +86,15 @@ def measure(kube: Kube, wanted: Sequence[Lane], options: "Options") -> list[Json
         disturbances.close()
     order = [kind.name for kind in (*kinds.KINDS, *kinds.WITH_DEFAULTS)]
     found.sort(key=lambda each: (each[0].system, order.index(each[1].kind.name), each[0].replicas))
-    return [row_of(lane, outcome, disturbances, grace=options.grace(outcome.kind)) for lane, outcome in found]
+    if disturbances.told:
+        print(f"\n{disturbances.told}")
+    return [row_of(lane, outcome, disturbances) for lane, outcome in found]
 
 
-def row_of(lane: Lane, outcome: Outcome, disturbances: Disturbances, *, grace: float) -> Json:
-    """The figures of one attempt, and what is to complain of; `grace` as in `Outcome.complaints`."""
+def row_of(lane: Lane, outcome: Outcome, disturbances: Disturbances) -> Json:
+    """The figures of one attempt, and what is to complain of."""
     seen = outcome.sight
+    grace = disturbances.grace(outcome.kind)
     complaints = outcome.complaints(grace=grace) + disturbances.complaints(outcome)
     return {
         "system": lane.system,
@@ -152,13 +147,6 @@ class Options(argparse.Namespace):
     rate: float
     kill_operator: bool
     apiserver_away: float
-
-    def grace(self, kind: kinds.Kind) -> float:
-        """Seconds more that v1 may take, because nobody could act for so long, or the deadline began anew."""
-        start = OPERATOR_START_SECONDS if self.kill_operator or self.apiserver_away else 0.0
-        away = self.apiserver_away + REACHABLE_SECONDS if self.apiserver_away else 0.0
-        anew = QUIET_SECONDS if self.kill_operator and kind.patience == "deadline" else 0.0
-        return away + start + anew
 
     def chosen(self) -> list[kinds.Kind]:
         """The kinds to try."""

@@ -2,7 +2,14 @@
 
 from demo.kube import Kube
 from tests.faults.campaign import Campaign
-from tests.faults.disruptions import ApiServerAway, OperatorKilledWhileItDecides, after_all
+from tests.faults.disruptions import (
+    OPERATOR_START_SECONDS,
+    QUIET_SECONDS,
+    ApiServerAway,
+    OperatorKilledWhileItDecides,
+    after_all,
+)
+from tests.faults.kinds import Kind
 from tests.faults.outcome import Outcome
 
 
@@ -37,6 +44,24 @@ class Disturbances:
     def complaints(self, outcome: Outcome) -> list[str]:
         """What did not come as it should, in sentences."""
         return self._complaints.get(id(outcome), [])
+
+    def grace(self, kind: Kind) -> float:
+        """Seconds more that v1 may take, because nobody could act for so long, or the deadline began anew."""
+        if self._away is not None:
+            return self._away.unreachable + OPERATOR_START_SECONDS
+        if self._kill_operator:
+            return OPERATOR_START_SECONDS + (QUIET_SECONDS if kind.patience == "deadline" else 0.0)
+        return 0.0
+
+    @property
+    def told(self) -> str:
+        """How long the API server was away, in a sentence; empty if it was not."""
+        if self._away is None:
+            return ""
+        return (
+            f"The API server was away for {self._away.seconds:.0f} s; a pod could reach it again "
+            f"{self._away.unreachable:.0f} s after it went."
+        )
 
     def close(self) -> None:
         """Leaves the operator and the API server running."""

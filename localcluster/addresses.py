@@ -1,5 +1,6 @@
 """Addresses and names of the local cluster; what others see lies in 198.18.0.0/15, for benchmarks (RFC 2544)."""
 
+from ipaddress import ip_network
 from pathlib import Path
 
 ALL = "198.18.0.0/15"
@@ -7,6 +8,7 @@ HOST = "198.18.0.1"
 PODS = "198.18.64.0/18"
 SERVICES = "198.18.128.0/18"
 LOADBALANCERS = "198.18.192.0/24"
+API = str(ip_network(SERVICES)[1])  # the API server's Service gets the first of them
 DNS = "198.18.128.10"
 NETNS = "catfish"
 NETNS_DIRECTORY = Path("/run/netns")  # where `ip netns` keeps the names

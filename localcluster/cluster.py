@@ -69,6 +69,10 @@ class Cluster:
             scheduler=True,
         )
 
+    def api_reachable(self) -> bool:
+        """Whether each node leads to the API server by its Service, as pods ask for it."""
+        return all(network.connects(place.netns, addresses.API, 443) for place in self.places)
+
     @property
     def addons(self) -> Addons:
         """What runs beside Kubernetes."""

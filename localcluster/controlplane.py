@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from pathlib import Path
 
 from localcluster import addresses, build, direct, kubeconfig
@@ -247,8 +247,7 @@ class ControlPlane:
     def _serving_certificate(self) -> Certificate:
         service = "kubernetes.default.svc"
         names = ("kubernetes", "kubernetes.default", service, f"{service}.cluster.local")
-        first_service = str(ip_network(addresses.SERVICES)[1])
-        hosts = dict.fromkeys((self.address, _LOOPBACK, first_service, "localhost", *names))
+        hosts = dict.fromkeys((self.address, _LOOPBACK, addresses.API, "localhost", *names))
         return self.authority.server("kube-apiserver", hosts=list(hosts))
 
     def _kube(self, component: str, *flags: str) -> Daemon:

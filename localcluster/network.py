@@ -10,6 +10,8 @@ All functions may be called again at any time: they make what is missing and lea
 """
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_network
@@ -64,6 +66,13 @@ def inside(netns: str, *argv: str) -> list[str]:
     nsenter, not `ip netns exec`: the latter mounts /sys anew, and kubelet and runc then find no cgroups.
     """
     return ["nsenter", f"--net={NETNS_DIRECTORY / netns}", *argv]
+
+
+def connects(netns: str, address: str, port: int) -> bool:
+    """Whether somebody accepts a connection from inside a network namespace within a second."""
+    connect = f"import socket; socket.create_connection(({address!r}, {port}), 1)"
+    done = subprocess.run(inside(netns, sys.executable, "-c", connect), capture_output=True, check=False)
+    return done.returncode == 0
 
 
 def create(places: Sequence[Member]) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks import rollout_disturbances
 from benchmarks.rollout_disturbances import Disturbances
+from tests.faults.kinds import BY_NAME
 
 
 class Kill:
@@ -61,3 +62,15 @@ def test_the_api_server_goes_for_all_lanes_together(campaign):
     assert disturbances.together
     assert callable(campaign.disturb())
     disturbances.close()
+
+
+@pytest.mark.parametrize(
+    ("kill_operator", "away", "at_once", "deadline"),
+    [(False, 0, 0, 0), (True, 0, 20, 50), (False, 60, 103, 103)],
+)
+def test_what_is_forgiven_is_how_long_nobody_could_act(monkeypatch, kill_operator, away, at_once, deadline):
+    monkeypatch.setattr(rollout_disturbances.ApiServerAway, "unreachable", 83.0)
+    disturbances = Disturbances(None, kill_operator=kill_operator, apiserver_away=away)
+    kinds = BY_NAME["weights 404"], BY_NAME["quota"]
+    assert [disturbances.grace(kind) for kind in kinds] == [at_once, deadline]
+    assert ("83 s after it went" in disturbances.told) == bool(away)

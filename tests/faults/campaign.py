@@ -83,7 +83,7 @@ class Campaign:
         told: gets each outcome as soon as it is there.
         disturb: called once for each attempt, gives what is called at each of its looks.
         together: all lanes wait for each other before their first change.
-        grace: see `Outcome.complaints`.
+        grace: what `Outcome.complaints` is to be told when an attempt is over.
         closing: called with the namespace of each lane before it goes.
         suspicious: called with the namespace of a lane that failed or has something to complain of, before it goes.
         ready: the lanes that somebody is opening already, by their namespaces.
@@ -95,7 +95,7 @@ class Campaign:
     told: Callable[[Lane, Outcome, float], None] = lambda _lane, _outcome, _seconds: None
     disturb: Callable[[], Disturb] = lambda: lambda _: None
     together: bool = False
-    grace: float = 0.0
+    grace: Callable[[], float] = lambda: 0.0
     closing: Callable[[str], None] = lambda _: None
     suspicious: Callable[[str], None] = lambda _: None
     ready: Mapping[str, Future[Opened]] = field(default_factory=dict)
@@ -128,7 +128,7 @@ class Campaign:
                     system, kind, api=api, address=address, rate=self.rate, disturb=self.disturb()
                 )
                 found.append((lane, outcome))
-                if outcome.complaints(grace=self.grace):
+                if outcome.complaints(grace=self.grace()):
                     self.suspicious(lane.namespace)
                 with self._lock:
                     self.told(lane, outcome, time.monotonic() - began)

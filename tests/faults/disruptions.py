@@ -64,6 +64,12 @@ minute after the outage: the pod shows nothing until the deadline, which is then
 QUIET_SECONDS = 30.0
 """After which no pod of v2 has shown anything: half of the deadline that the operator waits for."""
 
+OPERATOR_START_SECONDS = 20.0
+"""For a new pod of the operator while the lease of the one that was killed runs out, or for one that was cut off."""
+
+REACHED_SECONDS, LOOK_SECONDS = 150.0, 0.5
+"""For kube-proxy to ask for the news twice, with what that takes; and between two looks whether it has."""
+
 
 class OperatorKilledWhileItDecides:
     """Kills the operator when it has a bad pod before its eyes and has not decided anything.
@@ -135,7 +141,9 @@ def after_all(disturb: Disturb, *, of: int) -> Callable[[], Disturb]:
 class ApiServerAway:
     """Stops the local cluster's API server once, as soon as a node has taken a pod of a bad v2, for so long.
 
-    Shared by all that are tried at the same time: there is one API server.
+    Shared by all that are tried at the same time: there is one API server. Pods reach it later than we do, by its
+    Service: it takes itself out of there as it ends, and kube-proxy asks for the news with a back-off of 30 s, up to
+    doubled by jitter (client-go's reflector), sometimes twice: a first watch may name a revision that is too old.
 
     Attributes:
         seconds: that it was away; 0 as long as it was not.
@@ -145,6 +153,7 @@ class ApiServerAway:
         """Takes the seconds, and what is called while it is still away."""
         self._wanted, self._at_the_end = seconds, at_the_end
         self.seconds = 0.0
+        self._began = self._reached = 0.0
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(1)
         self._away: Future[None] | None = None
@@ -156,8 +165,13 @@ class ApiServerAway:
             if self._away is None and begun is not None and moment.at - begun >= TAKEN_SECONDS:
                 self._away = self._pool.submit(self._be_away)
 
+    @property
+    def unreachable(self) -> float:
+        """The seconds from when it went until pods could reach it again, or until now."""
+        return (self._reached or time.monotonic()) - self._began if self._began else 0.0
+
     def join(self) -> None:
-        """Waits until it is back; raises what went wrong meanwhile."""
+        """Waits until pods can reach it again; raises what went wrong meanwhile."""
         self._pool.shutdown()
         if self._away is not None:
             self._away.result()
@@ -166,11 +180,19 @@ class ApiServerAway:
         here = cluster.current()
         if here is None:
             raise RuntimeError("only the local cluster's API server can be stopped")
+        self._began = time.monotonic()
         here.plane.stop_apiserver()
-        began = time.monotonic()
         try:
             time.sleep(self._wanted)
             self._at_the_end()
         finally:
-            self.seconds = time.monotonic() - began
+            self.seconds = time.monotonic() - self._began
             here.plane.start_apiserver()
+        until = time.monotonic() + REACHED_SECONDS
+        while not here.api_reachable():
+            if time.monotonic() > until:
+                raise AssertionError(
+                    f"no pod can reach the API server {REACHED_SECONDS:.0f} s after it is back"
+                )
+            time.sleep(LOOK_SECONDS)
+        self._reached = time.monotonic()

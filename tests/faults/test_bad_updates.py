@@ -21,8 +21,6 @@ SLOWEST_SECONDS = 10.0
 """Of any request, on a machine where other models start."""
 
 AWAY_SECONDS = 60.0
-OPERATOR_START_SECONDS = 20.0
-"""A new pod of the operator, and the lease of the one that was killed running out."""
 
 
 def lane(replicas, names, number=0):
@@ -135,7 +133,7 @@ def test_an_operator_killed_while_it_decides_ends_the_same_way(ready, broken_wor
         rate=RATE,
         parallel=1,
         disturb=lambda: kill,
-        grace=OPERATOR_START_SECONDS,
+        grace=lambda: disruptions.OPERATOR_START_SECONDS,
         closing=lambda _: there.append(disruptions.operators(broken_world, home)),
         suspicious=bundle,
         ready=ready,
@@ -148,7 +146,7 @@ def test_an_operator_killed_while_it_decides_ends_the_same_way(ready, broken_wor
     (now,) = there
     assert now
     assert not now & kill.killed
-    assert_harmless(outcome, grace=OPERATOR_START_SECONDS)
+    assert_harmless(outcome, grace=disruptions.OPERATOR_START_SECONDS)
 
 
 @pytest.fixture
@@ -170,7 +168,7 @@ def test_an_api_server_that_is_away_leaves_all_serving_and_the_update_is_undone_
         rate=RATE,
         parallel=1,
         disturb=lambda: away,
-        grace=AWAY_SECONDS + OPERATOR_START_SECONDS,
+        grace=lambda: away.unreachable + disruptions.OPERATOR_START_SECONDS,
         suspicious=bundle,
         ready=ready,
     )
@@ -180,5 +178,5 @@ def test_an_api_server_that_is_away_leaves_all_serving_and_the_update_is_undone_
         away.join()
     bystander.scale_down()
     assert away.seconds >= AWAY_SECONDS
-    assert_harmless(outcome, grace=AWAY_SECONDS + OPERATOR_START_SECONDS)
+    assert_harmless(outcome, grace=away.unreachable + disruptions.OPERATOR_START_SECONDS)
     bystander.assert_unharmed(seconds=AWAY_SECONDS)

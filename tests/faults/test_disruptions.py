@@ -23,12 +23,17 @@ class Cluster:
         self.done = []
         self.plane = self
         self.nodes = ()
+        self.unreached = 0
 
     def stop_apiserver(self):
         self.done.append("stopped")
 
     def start_apiserver(self):
         self.done.append("started")
+
+    def api_reachable(self):
+        self.done.append("asked for")
+        return self.done.count("asked for") > self.unreached
 
     def list(self, *_):
         return [POD]
@@ -109,9 +114,28 @@ def test_the_api_server_goes_once_and_for_as_long_as_was_asked(here):
     for _ in range(2):
         away(moment(2.0, begun=1.0))
     away.join()
-    assert here.done == ["stopped", "started"]
+    assert here.done == ["stopped", "started", "asked for"]
     assert looked.is_set()
-    assert away.seconds >= 0.1
+    assert away.unreachable >= away.seconds >= 0.1
+
+
+def test_it_is_away_for_pods_until_they_reach_it_again(here, monkeypatch):
+    monkeypatch.setattr(disruptions, "LOOK_SECONDS", 0.1)
+    here.unreached = 3
+    away = disruptions.ApiServerAway(0.0)
+    away(moment(2.0, begun=1.0))
+    away.join()
+    assert here.done == ["stopped", "started", *["asked for"] * 4]
+    assert away.unreachable == away.unreachable >= 0.3
+
+
+def test_that_no_pod_ever_reaches_it_again_is_raised(here, monkeypatch):
+    monkeypatch.setattr(disruptions, "REACHED_SECONDS", 0.0)
+    here.unreached = 9
+    away = disruptions.ApiServerAway(0.0)
+    away(moment(2.0, begun=1.0))
+    with pytest.raises(AssertionError, match="no pod can reach"):
+        away.join()
 
 
 def test_nothing_is_disturbed_before_all_have_changed_their_spec():
@@ -129,7 +153,7 @@ def test_nothing_is_disturbed_before_all_have_changed_their_spec():
 def test_an_api_server_that_never_went_was_away_for_no_time(here):
     away = disruptions.ApiServerAway(0.1)
     away.join()
-    assert (away.seconds, here.done) == (0.0, [])
+    assert (away.seconds, away.unreachable, here.done) == (0.0, 0.0, [])
 
 
 def test_what_goes_wrong_meanwhile_brings_the_api_server_back_and_is_raised(here):
